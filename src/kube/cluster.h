@@ -63,6 +63,9 @@ struct cluster_ops {
 struct cluster {
     const struct cluster_ops *ops;
     struct loop *loop;
+    /* Embedded: first address (host order) of our /20 of Service addresses, from which admission
+     * assigns clusterIP; 0 where the cluster does that itself. */
+    uint32_t service_block;
 };
 
 /* Borrowed until the next turn of the loop, or NULL. */
