@@ -3,7 +3,7 @@
 # Sourced by ./check and ./demo: brings a bare Debian 12 to the point where flyball builds. Works as root
 # or with sudo, installs only what is missing, and starts no service.
 
-BUILD_PACKAGES="gcc g++ meson ninja-build pkg-config libuv1-dev libnghttp2-dev node-llhttp libssl-dev
+BUILD_PACKAGES="gcc g++ meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
  libyaml-dev libsqlite3-dev zlib1g-dev libxxhash-dev libjansson-dev libre2-dev libsnappy-dev
  ca-certificates"
 TEST_PACKAGES="clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev python3 python3-pytest
