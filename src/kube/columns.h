@@ -10,12 +10,12 @@
 
 struct column {
     const char *name;
-    const char *type;   /* "string", "integer", "number", "boolean", "date" */
-    const char *format; /* "name" for the first column, else "" */
-    int priority;       /* 1: only with -o wide */
+    const char *type; /* "string", "integer", "number", "boolean", "date"; NULL: string */
     const char
         *path; /* jsonPath subset: .a.b[*].c, [?(@.type=='X')], [?(@.x==true)]; first result */
-    void (*cell)(struct buf *out, const json_t *obj, int64_t now_ms); /* writes one JSON value */
+    void (*cell)(struct buf *out, const json_t *obj,
+                 int64_t now_ms); /* appends the text of the cell */
+    bool wide;                    /* only with -o wide */
 };
 
 /* Appends "columnDefinitions":[...]. */
@@ -24,5 +24,14 @@ void columns_definitions(struct buf *out, const struct kind *k);
 void columns_row(struct buf *out, const struct object *o, int64_t now_ms, char include);
 /* Age texts: "5m3s" (kube-api.md 9); returns out. */
 const char *duration_human(int64_t ms, char out[32]);
+/* First result of a jsonPath of the subset above, borrowed, or NULL. */
+const json_t *jsonpath_first(const json_t *o, const char *path);
+
+extern const struct column namespace_columns[], node_columns[], pod_columns[], service_columns[],
+    endpoints_columns[], secret_columns[], configmap_columns[], event_columns[],
+    serviceaccount_columns[], deployment_columns[], replicaset_columns[], hpa_columns[],
+    ingress_columns[], lease_columns[], endpointslice_columns[], crd_columns[],
+    inferenceservice_columns[], runtime_columns[], scaledobject_columns[], triggerauth_columns[],
+    collector_columns[];
 
 #endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Validation rules per kind: (new, old or NULL) -> field errors. Webhook rules of InferenceService
+ * and ScaledObject, which deny with a text of their own, are in admit() (validate.c). */
+#ifndef FB_KUBE_RULES_H
+#define FB_KUBE_RULES_H
+
+#include "kube/validate.h"
+
+void validate_pod(const json_t *o, const json_t *was, struct field_errors *e);
+void validate_service(const json_t *o, const json_t *was, struct field_errors *e);
+void validate_workload(const json_t *o, const json_t *was, struct field_errors *e);
+void validate_hpa(const json_t *o, const json_t *was, struct field_errors *e);
+void validate_inferenceservice(const json_t *o, const json_t *was, struct field_errors *e);
+void validate_scaledobject(const json_t *o, const json_t *was, struct field_errors *e);
+
+/* The webhooks: fill d->message and return ERR_FORBIDDEN to deny. */
+int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *d);
+int webhook_scaledobject(struct cluster *c, const json_t *o, const json_t *was, struct denial *d);
+/* KServe's pod webhook (kserve.md 2.3), with the user's port kept. */
+void mutate_pod(struct cluster *c, json_t *pod);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The admission webhooks of KServe (kserve.md 7.2, 2.3) and KEDA (keda.md 1.7). */
+#include <stdarg.h>
+
+#include "base/mem.h"
+#include "codec/quantity.h"
+#include "kube/rules.h"
+
+__attribute__((format(printf, 2, 3))) static int deny(struct denial *d, const char *fmt, ...)
+{
+    va_list ap;
+
+    d->http = 403;
+    d->reason = "Forbidden";
+    va_start(ap, fmt);
+    buf_vprintf(&d->message, fmt, ap);
+    va_end(ap);
+    return ERR_FORBIDDEN;
+}
+
+#define ISVC_HOOK \
+    "admission webhook \"inferenceservice.kserve-webhook-server.validator\" denied the request: "
+#define SO_HOOK "admission webhook \"vscaledobject.kb.io\" denied the request: "
+
+static bool is_isvc_name(struct str s)
+{
+    if (s.n == 0 || s.p[0] < 'a' || s.p[0] > 'z' || s.p[s.n - 1] == '-')
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (!(s.p[i] == '-' || (s.p[i] >= 'a' && s.p[i] <= 'z') ||
+              (s.p[i] >= '0' && s.p[i] <= '9')))
+            return false;
+    return true;
+}
+
+static int check_utilization(const json_t *target, struct denial *d)
+{
+    const json_t *v = json_object_get(target, "averageUtilization");
+
+    if (!v || json_is_null(v))
+        return deny(d, ISVC_HOOK
+                    "averageUtilization should be set when the target type is Utilization");
+    if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > 100)
+        return deny(d, ISVC_HOOK "the target utilization percentage should be a [1-100] integer");
+    return 0;
+}
+
+static int check_resource(const json_t *r, struct denial *d)
+{
+    const json_t *target = json_object_get(r, "target");
+    const char *type = json_text(target, "type", "");
+    struct quantity q = {0};
+
+    if (strcmp(json_text(r, "name", ""), "cpu") == 0 && strcmp(type, "Utilization") != 0)
+        return deny(d, ISVC_HOOK "the cpu target value type should be Utilization");
+    if (strcmp(json_text(r, "name", ""), "memory") == 0) {
+        if (strcmp(type, "Utilization") != 0 && strcmp(type, "AverageValue") != 0)
+            return deny(d, ISVC_HOOK
+                        "the memory target value type should be AverageValue or Utilization");
+        quantity_parse(str_of(json_text(target, "averageValue", "0")), &q, NULL);
+        if (strcmp(type, "AverageValue") == 0 && quantity_value(&q) < 1 << 20)
+            return deny(d, ISVC_HOOK "the memory target value should be greater than 1 MiB");
+    }
+    return strcmp(type, "Utilization") == 0 ? check_utilization(target, d) : 0;
+}
+
+static int check_query(const json_t *block, struct denial *d)
+{
+    const json_t *target = json_object_get(block, "target");
+
+    if (!*json_text(block, "metric.query", ""))
+        return deny(d, ISVC_HOOK "the query should not be empty");
+    if (strcmp(json_text(target, "type", ""), "Utilization") == 0) {
+        int r = check_utilization(target, d);
+
+        if (r < 0)
+            return r;
+    }
+    if (!*json_text(target, "value", ""))
+        return deny(d, ISVC_HOOK "the target threshold value should not be empty");
+    if (strcmp(json_text(target, "type", ""), "AverageValue") == 0 &&
+        !*json_text(target, "averageValue", ""))
+        return deny(d, ISVC_HOOK "AverageValue should be set");
+    return 0;
+}
+
+static int check_keda(const json_t *component, struct denial *d)
+{
+    static const struct {
+        const char *type, *block;
+    } blocks[] = {{"Resource", "resource"}, {"External", "external"}, {"PodMetric", "podmetric"}};
+    const json_t *m;
+    size_t i;
+
+    if (json_object_get(component, "scaleMetric"))
+        return deny(d, ISVC_HOOK "ScaleMetric is not supported for KEDA");
+    json_array_foreach (json_at(component, "autoScaling.metrics"), i, m) {
+        for (size_t k = 0; k < ARRAY_LEN(blocks); k++) {
+            const json_t *block = json_object_get(m, blocks[k].block);
+            int r;
+
+            if (strcmp(json_text(m, "type", ""), blocks[k].type) != 0)
+                continue;
+            if (!json_is_object(block))
+                return deny(d, ISVC_HOOK "metric type %s, but the %s block is not set",
+                            blocks[k].type, blocks[k].block);
+            r = k == 0 ? check_resource(block, d) : check_query(block, d);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int check_hpa(const json_t *component, struct denial *d)
+{
+    const char *metric = json_text(component, "scaleMetric", "cpu");
+    const json_t *target = json_object_get(component, "scaleTarget"), *m;
+    int64_t v = json_integer_value(target);
+    size_t i;
+
+    if (strcmp(metric, "cpu") != 0 && strcmp(metric, "memory") != 0)
+        return deny(d, ISVC_HOOK "[%s] is not a supported metric", metric);
+    if (target && (v > 100 || (v < 1 && strcmp(metric, "cpu") == 0)))
+        return deny(d, ISVC_HOOK "the target utilization percentage should be a [1-100] integer");
+    if (target && v < 1)
+        return deny(d, ISVC_HOOK "the target memory should be greater than 1 MiB");
+    json_array_foreach (json_at(component, "autoScaling.metrics"), i, m) {
+        if (strcmp(json_text(m, "type", ""), "Resource") != 0 ||
+            !json_is_object(json_object_get(m, "resource")))
+            return deny(d, ISVC_HOOK "invalid HPA metric type [%s]: only Resource is valid",
+                        json_text(m, "type", ""));
+    }
+    return 0;
+}
+
+static int check_replicas(const json_t *c, struct denial *d)
+{
+    int64_t min = json_int(c, "minReplicas", 1), max = json_int(c, "maxReplicas", 0);
+
+    if (min < 0)
+        return deny(d, ISVC_HOOK "MinReplicas cannot be less than 0");
+    if (max < 0)
+        return deny(d, ISVC_HOOK "MaxReplicas cannot be less than 0");
+    if (max != 0 && min > max)
+        return deny(d, ISVC_HOOK "MinReplicas cannot be greater than MaxReplicas (%lld > %lld)",
+                    (long long)min, (long long)max);
+    return 0;
+}
+
+static int check_component(const char *cls, const char *mode, const json_t *c, struct denial *d)
+{
+    int r = check_replicas(c, d);
+
+    if (r < 0 || !cls || !mode || strcmp(mode, "Standard") != 0)
+        return r;
+    if (strcmp(cls, "keda") == 0)
+        return check_keda(c, d);
+    return strcmp(cls, "hpa") == 0 ? check_hpa(c, d) : 0;
+}
+
+int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *d)
+{
+    static const char *const classes[] = {"hpa", "external", "keda", "none", NULL};
+    static const char *const components[] = {"predictor", "transformer", "explainer"};
+    const json_t *annotations = json_at(o, "metadata.annotations"), *c;
+    const char *name = json_text(o, "metadata.name", "");
+    const char *cls =
+        json_string_value(json_object_get(annotations, "serving.kserve.io/autoscalerClass"));
+    const char *mode =
+        json_string_value(json_object_get(annotations, "serving.kserve.io/deploymentMode"));
+    const char *live = json_text(was, "status.deploymentMode", NULL);
+    bool known = cls == NULL;
+    size_t i;
+    int r;
+
+    if (json_at(was, "metadata.deletionTimestamp"))
+        return 0;
+    if (live && *live && mode && strcmp(live, mode) != 0)
+        return deny(d,
+                    ISVC_HOOK "update rejected: deploymentMode cannot be changed from '%s' to '%s'",
+                    live, mode);
+    if (!is_isvc_name(str_of(name)))
+        return deny(d,
+                    ISVC_HOOK
+                    "the InferenceService \"%s\" is invalid: a InferenceService name must consist "
+                    "of lower case alphanumeric characters or '-', and must start with "
+                    "alphabetical character. (e.g. \"my-name\" or \"abc-123\", regex used for "
+                    "validation is '^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                    name);
+    for (i = 0; classes[i] && !known; i++)
+        known = strcmp(cls, classes[i]) == 0;
+    if (!known)
+        return deny(d,
+                    ISVC_HOOK
+                    "[%s] is not a supported autoscaler class type; use one of hpa, keda, "
+                    "external, none",
+                    cls);
+    if (*json_text(o, "spec.predictor.model.name", ""))
+        return deny(d,
+                    ISVC_HOOK
+                    "the InferenceService \"%s\" is invalid: name field is not allowed in "
+                    "standard predictor",
+                    name);
+    if (!json_object_get(json_at(o, "spec.predictor"), "model") &&
+        json_array_size(json_at(o, "spec.predictor.containers")) == 0)
+        return deny(d, ISVC_HOOK
+                    "exactly one of [model, containers, sklearn, xgboost, tensorflow, pytorch, "
+                    "triton, onnx, huggingface, pmml, lightgbm, paddle] must be specified in "
+                    "the predictor");
+    for (i = 0; i < ARRAY_LEN(components); i++) {
+        c = json_object_get(json_object_get(o, "spec"), components[i]);
+        if (c && (r = check_component(cls, mode, c, d)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* --- KEDA --- */
+
+struct others {
+    const json_t *so;
+    struct denial *d;
+    int result;
+};
+
+static const char *hpa_name(const json_t *so, struct buf *b)
+{
+    const char *given = json_text(so, "spec.advanced.horizontalPodAutoscalerConfig.name", "");
+
+    if (*given)
+        return given;
+    buf_printf(b, "keda-hpa-%s", json_text(so, "metadata.name", ""));
+    return buf_cstr(b);
+}
+
+static void compare_scaled_object(void *arg, const struct object *o)
+{
+    struct others *x = arg;
+    struct buf a = BUF_INIT, b = BUF_INIT;
+    const char *mine = json_text(x->so, "metadata.name", "");
+    AUTO_JSON json_t *other = NULL;
+
+    if (x->result < 0 || str_is(o->name, mine))
+        return;
+    other = object_tree(o);
+    if (strcmp(json_text(other, "spec.scaleTargetRef.name", ""),
+               json_text(x->so, "spec.scaleTargetRef.name", "?")) == 0 &&
+        strcmp(json_text(other, "spec.scaleTargetRef.kind", "Deployment"),
+               json_text(x->so, "spec.scaleTargetRef.kind", "Deployment")) == 0)
+        x->result =
+            deny(x->d, SO_HOOK "the workload '%s' is already managed by the ScaledObject '%.*s'",
+                 json_text(x->so, "spec.scaleTargetRef.name", ""), STR_ARG(o->name));
+    else if (strcmp(hpa_name(other, &a), hpa_name(x->so, &b)) == 0)
+        x->result = deny(x->d, SO_HOOK "the HPA '%s' is already managed by the ScaledObject '%.*s'",
+                         hpa_name(x->so, &b), STR_ARG(o->name));
+    buf_done(&a);
+    buf_done(&b);
+}
+
+static void compare_hpa(void *arg, const struct object *o)
+{
+    struct others *x = arg;
+    const char *mine = json_text(x->so, "metadata.name", "");
+    const struct object_owner *owner = object_controller(o);
+    AUTO_JSON json_t *hpa = NULL;
+
+    if (x->result < 0 ||
+        (owner && str_is(owner->kind, "ScaledObject") && str_is(owner->name, mine)))
+        return;
+    hpa = object_tree(o);
+    if (strcmp(json_text(hpa, "spec.scaleTargetRef.name", ""),
+               json_text(x->so, "spec.scaleTargetRef.name", "?")) == 0 &&
+        strcmp(json_text(hpa, "spec.scaleTargetRef.kind", ""),
+               json_text(x->so, "spec.scaleTargetRef.kind", "Deployment")) == 0 &&
+        strcmp(json_text(json_at(x->so, "metadata.annotations"),
+                         "scaledobject.keda.sh/transfer-hpa-ownership", ""),
+               "true") != 0)
+        x->result =
+            deny(x->d,
+                 SO_HOOK "the workload '%s' of type 'apps/v1.Deployment' is already managed by "
+                         "the hpa '%.*s'",
+                 json_text(x->so, "spec.scaleTargetRef.name", ""), STR_ARG(o->name));
+}
+
+static int check_triggers(const json_t *o, struct denial *d)
+{
+    const json_t *triggers = json_at(o, "spec.triggers"), *t;
+    size_t i, resource = 0;
+
+    json_array_foreach ((json_t *)triggers, i, t) {
+        const char *name = json_text(t, "name", ""), *type = json_text(t, "type", "");
+        bool is_resource = strcmp(type, "cpu") == 0 || strcmp(type, "memory") == 0;
+
+        resource += is_resource;
+        if (json_bool(t, "useCachedMetrics", false) && (is_resource || strcmp(type, "cron") == 0))
+            return deny(d, SO_HOOK "property \"useCachedMetrics\" is not supported for %s scaler",
+                        type);
+        for (size_t k = 0; *name && k < i; k++)
+            if (strcmp(json_text(json_array_get(triggers, k), "name", ""), name) == 0)
+                return deny(d,
+                            SO_HOOK "triggerName %s is defined multiple times in the ScaledObject",
+                            name);
+    }
+    if (resource == json_array_size(triggers) && json_int(o, "spec.minReplicaCount", 0) == 0)
+        return deny(d, SO_HOOK
+                    "scaledobject has only cpu/memory triggers AND minReplica is 0 (scale to zero "
+                    "doesn't work in this case)");
+    return 0;
+}
+
+int webhook_scaledobject(struct cluster *c, const json_t *o, const json_t *was, struct denial *d)
+{
+    const char *name = json_text(o, "metadata.name", "");
+    struct others x = {.so = o, .d = d};
+    struct buf hpa = BUF_INIT;
+    int64_t min = json_int(o, "spec.minReplicaCount", 0),
+            idle = json_int(o, "spec.idleReplicaCount", -1);
+    size_t hpa_n;
+    int r;
+
+    if (was && json_equal(json_at(was, "spec"), json_at(o, "spec")))
+        return 0;
+    if (idle >= 0 && idle >= min)
+        return deny(d, SO_HOOK "IdleReplicaCount=%lld must be less than MinReplicaCount=%lld",
+                    (long long)idle, (long long)min);
+    hpa_n = strlen(hpa_name(o, &hpa));
+    buf_done(&hpa);
+    if (strlen(name) > 63)
+        return deny(d,
+                    SO_HOOK
+                    "the ScaledObject's name has %zu characters; as a label value it may have 63",
+                    strlen(name));
+    if (hpa_n > 63)
+        return deny(d,
+                    SO_HOOK "the HPA's name would have %zu characters, 63 are allowed: set "
+                            "spec.advanced.horizontalPodAutoscalerConfig.name",
+                    hpa_n);
+    if ((r = check_triggers(o, d)) < 0)
+        return r;
+    if (c) {
+        struct str ns = str_of(json_text(o, "metadata.namespace", ""));
+
+        cluster_each(c, KIND_SCALEDOBJECT, ns, NULL, compare_scaled_object, &x);
+        if (x.result == 0)
+            cluster_each(c, KIND_HPA, ns, NULL, compare_hpa, &x);
+    }
+    return x.result;
+}
+
+/* --- pods --- */
+
+/* A flag of ConfigMap kserve/inferenceservice-config, key metricsAggregator. */
+static const char *aggregator_flag(struct cluster *c, const char *field)
+{
+    const struct object *o =
+        c ? cluster_get(c, KIND_CONFIGMAP, STR("kserve"), STR("inferenceservice-config")) : NULL;
+    AUTO_JSON json_t *map = o ? object_tree(o) : NULL, *conf = NULL;
+
+    if (map && json_parse(str_of(json_text(map, "data.metricsAggregator", "")), &conf, NULL) == 0 &&
+        strcmp(json_text(conf, field, "false"), "true") == 0)
+        return "true";
+    return "false";
+}
+
+void mutate_pod(struct cluster *c, json_t *pod)
+{
+    json_t *meta = json_object_get(pod, "metadata"), *a;
+
+    if (!json_object_get(json_object_get(meta, "labels"), "serving.kserve.io/inferenceservice"))
+        return;
+    a = json_object_get(meta, "annotations");
+    if (!json_is_object(a)) {
+        a = json_object();
+        json_object_set_new(meta, "annotations", a);
+    }
+    if (!json_object_get(a, "serving.kserve.io/enable-metric-aggregation"))
+        json_object_set_new(a, "serving.kserve.io/enable-metric-aggregation",
+                            json_string(aggregator_flag(c, "enableMetricAggregation")));
+    if (!json_object_get(a, "serving.kserve.io/enable-prometheus-scraping"))
+        json_object_set_new(a, "serving.kserve.io/enable-prometheus-scraping",
+                            json_string(aggregator_flag(c, "enablePrometheusScraping")));
+    /* the original overwrites prometheus.io/port with 9091, where nothing listens:
+     * docs/differences.md */
+}
