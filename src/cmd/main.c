@@ -12,13 +12,8 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"up", cmd_up, "run the control plane here: API server, controllers, pods, gateway, metrics"},
-    {"down", cmd_down, "end a detached one, with all its pods"},
     {"env", cmd_env, "print what a shell can eval: KUBECONFIG, INGRESS_HOST, INGRESS_PORT"},
-    {"explain", cmd_explain, "say why there are that many replicas"},
-    {"query", cmd_query, "evaluate one PromQL expression, on a running flyball or over a file"},
-    {"scrape", cmd_scrape, "scrape a list of targets into memory and serve the Prometheus API"},
     {"model-server", cmd_model_server, "OpenAI-compatible server with vllm:* metrics"},
-    {"sim", cmd_sim, "run the tutorial in virtual time"},
 };
 
 static void usage(FILE *f)

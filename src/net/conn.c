@@ -13,12 +13,13 @@ struct conn {
     struct conn_events ev;
     void *arg;
     struct tls_session *tls;
-    struct buf out;     /* plain bytes of this turn */
-    struct buf wire;    /* bytes for the socket */
-    size_t in_flight;   /* handed to uv_write, not yet written */
+    struct buf out;   /* plain bytes of this turn */
+    struct buf wire;  /* bytes for the socket */
+    size_t in_flight; /* handed to uv_write, not yet written */
     uv_connect_t connect;
     struct net_addr peer, local;
-    bool is_open, is_closing, is_paused, is_reading, is_flush_posted, is_full, is_finishing, is_dead_posted;
+    bool is_open, is_closing, is_paused, is_reading, is_flush_posted, is_full, is_finishing,
+        is_dead_posted;
     struct err dead; /* code 0: clean end */
 };
 
@@ -40,8 +41,8 @@ static void on_closed(uv_handle_t *h)
     free(c);
 }
 
-/* Frees when no posted call can still come: those check is_closing and hold no memory of their own, so the
- * close itself is posted behind them. */
+/* Frees when no posted call can still come: those check is_closing and hold no memory of their own,
+ * so the close itself is posted behind them. */
 static void close_handle(void *arg)
 {
     struct conn *c = arg;
@@ -323,7 +324,8 @@ static void on_connected(uv_connect_t *req, int status)
     if (c->is_closing)
         return;
     if (status < 0) {
-        snprintf(text, sizeof(text), "connect to %s: %s", net_addr_text(&c->peer, addr), uv_strerror(status));
+        snprintf(text, sizeof(text), "connect to %s: %s", net_addr_text(&c->peer, addr),
+                 uv_strerror(status));
         die(c, ERR_UNAVAILABLE, text);
         return;
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One byte stream: TCP, or TLS over TCP, on libuv. The only place that owns sockets. Above it protocol
- * code sees bytes and events.
+ * One byte stream: TCP, or TLS over TCP, on libuv. The only place that owns sockets. Above it
+ * protocol code sees bytes and events.
  *
- * Callbacks come from the loop, never from inside a call. After on_close, or after conn_close by the
- * owner, there are no more callbacks and the connection is gone. */
+ * Callbacks come from the loop, never from inside a call. After on_close, or after conn_close by
+ * the owner, there are no more callbacks and the connection is gone. */
 #ifndef FB_NET_CONN_H
 #define FB_NET_CONN_H
 
@@ -18,7 +18,7 @@
 struct conn;
 
 struct conn_events {
-    void (*on_connect)(void *arg);                      /* outgoing, TLS included; may be NULL */
+    void (*on_connect)(void *arg); /* outgoing, TLS included; may be NULL */
     void (*on_data)(void *arg, struct str bytes);
     void (*on_drain)(void *arg);                        /* room again after a false; may be NULL */
     void (*on_close)(void *arg, const struct err *err); /* NULL: the peer ended it cleanly */
@@ -39,8 +39,8 @@ struct conn *conn_connect(struct loop *l, const struct net_addr *addr, struct tl
                           const char *host, const struct conn_events *ev, void *arg);
 /* Hands an open connection to another owner (keep-alive pools). */
 void conn_retarget(struct conn *c, const struct conn_events *ev, void *arg);
-/* false: more than the high-water mark waits. Bytes are copied and go out at the end of the turn. Beyond
- * the hard limit the connection is broken. */
+/* false: more than the high-water mark waits. Bytes are copied and go out at the end of the turn.
+ * Beyond the hard limit the connection is broken. */
 bool conn_write(struct conn *c, struct str bytes);
 size_t conn_pending(const struct conn *c);
 void conn_pause(struct conn *c, bool paused);

@@ -104,8 +104,9 @@ static int on_headers_complete(llhttp_t *p)
     const char *base = buf_cstr(&h->block);
 
     for (size_t i = 0; i < h->n; i++)
-        h->items[i] = (struct http_header){str_n(base + h->at[i].name, h->at[i].name_n),
-                                           str_trim(str_n(base + h->at[i].value, h->at[i].value_n))};
+        h->items[i] =
+            (struct http_header){str_n(base + h->at[i].name, h->at[i].name_n),
+                                 str_trim(str_n(base + h->at[i].value, h->at[i].value_n))};
     h->head = (struct h1_head){
         .target = str_n(base, h->target_n),
         .status = p->status_code,
@@ -113,7 +114,8 @@ static int on_headers_complete(llhttp_t *p)
         .keep_alive = llhttp_should_keep_alive(p) != 0,
         .is_upgrade = p->upgrade != 0,
         .is_http10 = p->http_major == 1 && p->http_minor == 0,
-        .has_body = (p->flags & F_CHUNKED) != 0 || ((p->flags & F_CONTENT_LENGTH) && p->content_length > 0),
+        .has_body =
+            (p->flags & F_CHUNKED) != 0 || ((p->flags & F_CONTENT_LENGTH) && p->content_length > 0),
     };
     if (p->http_major != 1)
         return refuse(h, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
@@ -194,7 +196,8 @@ void h1_next(struct h1_parser *h)
     restart(h);
 }
 
-int h1_feed(struct h1_parser *h, struct str bytes, size_t *ret_used, int *ret_status, struct err *err)
+int h1_feed(struct h1_parser *h, struct str bytes, size_t *ret_used, int *ret_status,
+            struct err *err)
 {
     llhttp_errno_t e = llhttp_execute(&h->p, bytes.p, bytes.n);
     const char *stop = llhttp_get_error_pos(&h->p);

@@ -56,7 +56,8 @@ int net_addr_parse(struct str text, struct net_addr *ret, struct err *err)
     if (str_is(host, "localhost"))
         host = STR("127.0.0.1");
     if (!str_to_u64(port, &n) || n > 65535)
-        return err_set(err, ERR_BAD_INPUT, "'%.*s' is not an address: expected IP:PORT, like 127.0.0.1:8080",
+        return err_set(err, ERR_BAD_INPUT,
+                       "'%.*s' is not an address: expected IP:PORT, like 127.0.0.1:8080",
                        STR_ARG(text));
     snprintf(ip, sizeof(ip), "%.*s", STR_ARG(host));
     if (net_addr_set(ret, ip, (uint16_t)n) < 0)
@@ -129,7 +130,8 @@ ptrdiff_t http_pct_decode(char *p, size_t n)
     return decode(p, n, false);
 }
 
-bool http_query_get_nth(struct str query, const char *key, size_t nth, char *out, size_t cap, size_t *ret_n)
+bool http_query_get_nth(struct str query, const char *key, size_t nth, char *out, size_t cap,
+                        size_t *ret_n)
 {
     struct str part;
 
@@ -175,8 +177,8 @@ void http_pct_encode(struct buf *out, struct str s)
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
 
-        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '.' ||
-            c == '_' || c == '~') {
+        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' ||
+            c == '.' || c == '_' || c == '~') {
             buf_add_char(out, (char)c);
         } else {
             char esc[3] = {'%', digits[c >> 4], digits[c & 15]};

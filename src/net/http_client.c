@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Calls over pooled HTTP/1.1 connections. A call owns its connection from send until its end; then the
- * connection waits for the next call to the same address, at most 30 s and at most 64 of them. */
+ * Calls over pooled HTTP/1.1 connections. A call owns its connection from send until its end; then
+ * the connection waits for the next call to the same address, at most 30 s and at most 64 of them.
+ */
 #include "net/http_client.h"
 
 #include <stdio.h>
@@ -98,7 +99,8 @@ static void finish(struct http_call *c, const struct err *err)
         o.on_done(o.arg, err);
 }
 
-__attribute__((format(printf, 3, 4))) static void fail(struct http_call *c, int code, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void fail(struct http_call *c, int code,
+                                                       const char *fmt, ...)
 {
     struct err err = {.code = code};
     va_list ap;
@@ -244,7 +246,8 @@ static bool follow_redirect(struct http_call *c)
     struct str to = http_header_get(&c->response.headers, "location");
     int s = c->response.status;
 
-    if ((s != 301 && s != 302 && s != 303 && s != 307 && s != 308) || to.n == 0 || c->o.max_redirects == 0)
+    if ((s != 301 && s != 302 && s != 303 && s != 307 && s != 308) || to.n == 0 ||
+        c->o.max_redirects == 0)
         return false;
     if (c->redirects++ >= c->o.max_redirects) {
         fail(c, ERR_LIMIT, "stopped after %d redirects", c->o.max_redirects);
@@ -341,9 +344,9 @@ static void on_conn_close(void *arg, const struct err *err)
         return;
     }
     fail(c, err ? err->code : ERR_UNAVAILABLE, "%s",
-         err             ? err->msg
+         err            ? err->msg
          : c->has_bytes ? "the connection was closed before the answer was whole"
-                         : "the connection was closed without an answer");
+                        : "the connection was closed without an answer");
 }
 
 static void on_connect(void *arg)
@@ -369,13 +372,15 @@ static void connect_now(struct http_call *c)
     char addr[64];
 
     free(c->key);
-    c->key = mem_printf("%s|%p|%s", net_addr_text(&c->addr, addr), (void *)c->tls, c->is_tls ? c->host : "");
+    c->key = mem_printf("%s|%p|%s", net_addr_text(&c->addr, addr), (void *)c->tls,
+                        c->is_tls ? c->host : "");
     c->conn = c->o.fresh || c->is_reused ? NULL : unpark(rc, c->key);
     c->is_reused = c->conn != NULL;
     if (c->conn)
         conn_retarget(c->conn, &call_events, c);
     else
-        c->conn = conn_connect(rc->loop, &c->addr, c->is_tls ? c->tls : NULL, c->host, &call_events, c);
+        c->conn =
+            conn_connect(rc->loop, &c->addr, c->is_tls ? c->tls : NULL, c->host, &call_events, c);
     conn_write(c->conn, buf_str(&c->request));
 }
 
@@ -397,7 +402,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
         return;
     }
     if (status < 0 || !res) {
-        fail(c, ERR_UNAVAILABLE, "the name '%s' cannot be resolved: %s", c->host, uv_strerror(status));
+        fail(c, ERR_UNAVAILABLE, "the name '%s' cannot be resolved: %s", c->host,
+             uv_strerror(status));
     } else {
         memcpy(&c->addr.ss, res->ai_addr, res->ai_addrlen);
         c->addr.len = res->ai_addrlen;
@@ -453,7 +459,8 @@ static void write_request(struct http_call *c, const struct http_call_options *o
     else if (!has_host && (c->port == (c->is_tls ? 443 : 80)))
         buf_printf(b, "host: %s\r\n", c->host);
     else if (!has_host)
-        buf_printf(b, strchr(c->host, ':') ? "host: [%s]:%u\r\n" : "host: %s:%u\r\n", c->host, c->port);
+        buf_printf(b, strchr(c->host, ':') ? "host: [%s]:%u\r\n" : "host: %s:%u\r\n", c->host,
+                   c->port);
     for (size_t i = 0; h && i < h->n; i++)
         buf_printf(b, "%.*s: %.*s\r\n", STR_ARG(h->items[i].name), STR_ARG(h->items[i].value));
     if (o->body_follows && !has_length) {
@@ -560,7 +567,8 @@ static struct http_call *real_send(struct http_client *hc, const struct http_cal
     }
     c->tls = o->tls;
     if (ok && c->is_tls && !c->tls) {
-        if (!rc->system_tls && tls_client_new(&(struct tls_client_options){0}, &rc->system_tls, &err) < 0)
+        if (!rc->system_tls &&
+            tls_client_new(&(struct tls_client_options){0}, &rc->system_tls, &err) < 0)
             ok = false;
         c->tls = rc->system_tls;
     }
@@ -636,8 +644,8 @@ static void real_free(struct http_client *hc)
     loop_post(rc->loop, free_client, rc);
 }
 
-static const struct http_client_ops real_ops = {real_send, real_cancel, real_pause,
-                                                real_write, real_end,   real_free};
+static const struct http_client_ops real_ops = {real_send,  real_cancel, real_pause,
+                                                real_write, real_end,    real_free};
 
 struct http_client *http_client_new(struct loop *l)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One connection carries one exchange at a time: bytes of pipelined requests wait until the answer before
- * them has been handed to the socket. Handlers are called from the loop, never from inside the parser's
- * feeding of a later message, and the end of an exchange is posted, so that a handler may answer from
- * anywhere. */
+ * One connection carries one exchange at a time: bytes of pipelined requests wait until the answer
+ * before them has been handed to the socket. Handlers are called from the loop, never from inside
+ * the parser's feeding of a later message, and the end of an exchange is posted, so that a handler
+ * may answer from anywhere. */
 #include "net/http_server.h"
 
 #include <stdio.h>
@@ -126,7 +126,9 @@ static void on_timeout(void *arg)
     if (hc->x)
         return;
     if (hc->waiting.n || hc->parser.block.n)
-        conn_write(hc->c, STR("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"));
+        conn_write(
+            hc->c,
+            STR("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"));
     finish_and_close(hc);
 }
 
@@ -165,7 +167,8 @@ static void keep_request(struct http_x *x, const struct h1_head *head)
     FB_ASSERT(p == x->path.p); /* one allocation: the slices stay */
     x->req.headers = (struct http_headers){items, head->headers.n};
     x->req.path = x->req.target;
-    if (str_starts(x->req.path, STR("http://"))) { /* absolute form: the path behind the authority */
+    if (str_starts(x->req.path,
+                   STR("http://"))) { /* absolute form: the path behind the authority */
         struct str rest = str_skip(x->req.path, 7);
         ptrdiff_t slash = str_chr(rest, '/');
 
@@ -487,8 +490,8 @@ static void post_resume(struct http_x *x)
     loop_post(x->hc->s->loop, resume, x->hc);
 }
 
-void http_x_read_all(struct http_x *x, size_t max, void (*fn)(void *arg, struct http_x *x, struct str body),
-                     void *arg)
+void http_x_read_all(struct http_x *x, size_t max,
+                     void (*fn)(void *arg, struct http_x *x, struct str body), void *arg)
 {
     struct str length = http_header_get(&x->req.headers, "content-length");
     uint64_t n;
@@ -505,8 +508,8 @@ void http_x_read_all(struct http_x *x, size_t max, void (*fn)(void *arg, struct 
     post_resume(x);
 }
 
-void http_x_read(struct http_x *x, void (*fn)(void *arg, struct http_x *x, struct str part, bool end),
-                 void *arg)
+void http_x_read(struct http_x *x,
+                 void (*fn)(void *arg, struct http_x *x, struct str part, bool end), void *arg)
 {
     x->on_part = fn;
     x->body_arg = arg;
@@ -532,15 +535,36 @@ static const char *reason_of(int status)
         int status;
         const char *text;
     } reasons[] = {
-        {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {301, "Moved Permanently"},
-        {302, "Found"}, {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
-        {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-        {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"}, {409, "Conflict"},
-        {410, "Gone"}, {413, "Content Too Large"}, {415, "Unsupported Media Type"},
-        {421, "Misdirected Request"}, {422, "Unprocessable Entity"}, {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"}, {499, "Client Closed Request"},
-        {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-        {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Entity"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {499, "Client Closed Request"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
@@ -549,8 +573,8 @@ static const char *reason_of(int status)
     return "Status";
 }
 
-static void write_head(struct http_x *x, int status, const char *type, const struct http_headers *extra,
-                       ptrdiff_t length)
+static void write_head(struct http_x *x, int status, const char *type,
+                       const struct http_headers *extra, ptrdiff_t length)
 {
     struct buf b = BUF_INIT;
     bool has_length = false, no_body = status == 204 || status == 304;
@@ -566,7 +590,8 @@ static void write_head(struct http_x *x, int status, const char *type, const str
         has_length |= str_eq_nocase(extra->items[i].name, STR("content-length"));
     }
     if (!x->request_ended && x->req.has_body)
-        x->keep_alive = false; /* answered before the body was read: what follows is not a request */
+        x->keep_alive =
+            false; /* answered before the body was read: what follows is not a request */
     if (length >= 0 && !has_length && !no_body) {
         buf_printf(&b, "content-length: %td\r\n", length);
     } else if (length < 0 && !has_length && !no_body) {

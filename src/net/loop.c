@@ -159,7 +159,8 @@ void loop_run_timers(struct loop *l, int64_t now_ns)
 {
     uint64_t limit = l->next_seq;
 
-    while (l->n_heap > 0 && l->heap[1]->due_ns <= now_ns && l->heap[1]->seq < limit && !l->is_stopped) {
+    while (l->n_heap > 0 && l->heap[1]->due_ns <= now_ns && l->heap[1]->seq < limit &&
+           !l->is_stopped) {
         struct loop_timer *t = l->heap[1];
 
         loop_timer_stop(t);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the two back ends of the loop share: timers in a binary heap and the queue of posted calls. */
+ * What the two back ends of the loop share: timers in a binary heap and the queue of posted calls.
+ */
 #ifndef FB_NET_LOOP_INT_H
 #define FB_NET_LOOP_INT_H
 
@@ -41,7 +42,8 @@ struct loop {
 void loop_push(struct post_queue *q, void (*fn)(void *arg), void *arg);
 /* Runs what was queued when it was called; calls posted meanwhile wait for the next turn. */
 void loop_run_posts(struct loop *l);
-/* Calls every timer due at now_ns, earliest first; those started meanwhile wait for the next turn. */
+/* Calls every timer due at now_ns, earliest first; those started meanwhile wait for the next turn.
+ */
 void loop_run_timers(struct loop *l, int64_t now_ns);
 /* Tells libuv when to wake. */
 void loop_uv_arm(struct loop *l);

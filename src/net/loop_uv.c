@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The real back end: one uv_timer armed for the earliest of our timers, one idle handle while posted
- * calls wait, one async handle for other threads. */
+ * The real back end: one uv_timer armed for the earliest of our timers, one idle handle while
+ * posted calls wait, one async handle for other threads. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -26,7 +26,8 @@ void loop_uv_arm(struct loop *l)
     in_ns = l->heap[1]->due_ns - loop_mono_ns(l);
     uv_update_time(&l->uv);
     /* libuv counts whole milliseconds: round up, or it would wake too early and spin */
-    uv_timer_start(&l->uv_timer, on_uv_timer, in_ns > 0 ? (uint64_t)((in_ns + 999999) / 1000000) : 0, 0);
+    uv_timer_start(&l->uv_timer, on_uv_timer,
+                   in_ns > 0 ? (uint64_t)((in_ns + 999999) / 1000000) : 0, 0);
 }
 
 static void on_uv_idle(uv_idle_t *h)
@@ -213,9 +214,9 @@ static void close_any(uv_handle_t *h, void *arg)
 
 void loop_uv_done(struct loop *l)
 {
-    list_each(it, &l->fds) loop_fd_stop(container_of(it, struct loop_fd, link));
-    list_each(it, &l->signals)
-    {
+    list_each (it, &l->fds)
+        loop_fd_stop(container_of(it, struct loop_fd, link));
+    list_each (it, &l->signals) {
         struct loop_signal *s = container_of(it, struct loop_signal, link);
 
         list_del(it);

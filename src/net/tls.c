@@ -93,7 +93,8 @@ static SSL_CTX *context(const SSL_METHOD *method)
     return ctx;
 }
 
-/* A client without, or with a foreign, certificate is let in: who it is, is the API server's question. */
+/* A client without, or with a foreign, certificate is let in: who it is, is the API server's
+ * question. */
 static int accept_any_client(int ok, X509_STORE_CTX *store)
 {
     (void)ok;
@@ -101,21 +102,21 @@ static int accept_any_client(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
-static int select_http1(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
-                        unsigned in_n, void *arg)
+static int select_http1(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+                        const unsigned char *in, unsigned in_n, void *arg)
 {
     static const unsigned char offer[] = "\x08http/1.1";
 
     (void)ssl;
     (void)arg;
-    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, offer, sizeof(offer) - 1, in, in_n) !=
-        OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, offer, sizeof(offer) - 1, in,
+                              in_n) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     return SSL_TLSEXT_ERR_OK;
 }
 
-int tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca_pem, struct tls_server **ret,
-                   struct err *err)
+int tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca_pem,
+                   struct tls_server **ret, struct err *err)
 {
     struct tls_server *t = mem_zalloc(sizeof(*t));
     int r;
@@ -236,7 +237,8 @@ static int handshake_failed(struct tls_session *s, struct err *err)
 {
     long v = SSL_get_verify_result(s->ssl);
 
-    if (v != X509_V_OK && (SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER) && !SSL_is_server(s->ssl)) {
+    if (v != X509_V_OK && (SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER) &&
+        !SSL_is_server(s->ssl)) {
         ERR_clear_error();
         return err_set(err, ERR_UNAVAILABLE, "the server's certificate is not accepted: %s",
                        X509_verify_cert_error_string(v));

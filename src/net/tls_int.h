@@ -13,8 +13,8 @@ struct tls_session *tls_session_server(struct tls_server *t);
 /* host: for SNI and verification. */
 struct tls_session *tls_session_client(struct tls_client *t, const char *host);
 void tls_session_free(struct tls_session *s);
-/* Takes bytes of the peer; appends what it decrypts to plain and what must be sent to wire. Returns 0, 1 when
- * the peer closed cleanly, or an error. */
+/* Takes bytes of the peer; appends what it decrypts to plain and what must be sent to wire. Returns
+ * 0, 1 when the peer closed cleanly, or an error. */
 int tls_session_feed(struct tls_session *s, struct str bytes, struct buf *plain, struct buf *wire,
                      struct err *err);
 /* Starts a client's handshake. */

@@ -60,7 +60,8 @@ static X509 *blank(EVP_PKEY *key, const char *cn, const char *org, int days)
     return x;
 }
 
-static int finish(X509 *x, EVP_PKEY *key, EVP_PKEY *signer, bool ok, struct tls_pair *ret, struct err *err)
+static int finish(X509 *x, EVP_PKEY *key, EVP_PKEY *signer, bool ok, struct tls_pair *ret,
+                  struct err *err)
 {
     int r = 0;
 
@@ -92,8 +93,8 @@ int tls_make_ca(const char *cn, int days, struct tls_pair *ret, struct err *err)
     return finish(x, key, key, ok, ret, err);
 }
 
-int tls_make_leaf(const struct tls_pair *ca, const char *cn, const char *org, const char *sans, int days,
-                  struct tls_pair *ret, struct err *err)
+int tls_make_leaf(const struct tls_pair *ca, const char *cn, const char *org, const char *sans,
+                  int days, struct tls_pair *ret, struct err *err)
 {
     BIO *cb = BIO_new_mem_buf(ca->cert_pem, -1), *kb = BIO_new_mem_buf(ca->key_pem, -1);
     X509 *issuer = PEM_read_bio_X509(cb, NULL, NULL, NULL);

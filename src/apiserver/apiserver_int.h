@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the room: one request taken apart, and the handlers it can go to. */
+#ifndef FB_APISERVER_APISERVER_INT_H
+#define FB_APISERVER_APISERVER_INT_H
+
+#include "apiserver/apiserver.h"
+#include "kube/selector.h"
+
+#define BODY_MAX ((size_t)3 << 20)
+
+struct apiserver {
+    struct loop *loop;
+    struct apiserver_options o;
+    struct http_server *http;
+    struct list watches;
+};
+
+/* How the answer is to look. */
+enum view { VIEW_JSON, VIEW_TABLE, VIEW_METADATA };
+
+struct request {
+    struct apiserver *a;
+    struct http_x *x;
+    const struct kind *kind;
+    const struct kind_alias *alias; /* another served version of it, or NULL */
+    char path[1024];                /* decoded; the strs below point into it */
+    struct str ns, name, sub;
+    enum view view;
+    char include; /* of a table: 'M', 'N', 'O' */
+    struct selector *labels;
+    struct field_selector *fields;
+};
+
+/* Sends a Status (or any JSON) and ends. */
+void reply_body(struct http_x *x, int http, struct buf *body);
+void reply_bad_request(struct http_x *x, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void request_free(struct request *r);
+bool query_flag(const struct http_x *x, const char *key);
+/* Object bytes as this request wants to see them (alias applied). */
+void write_object(struct buf *out, const struct request *r, const struct object *o);
+
+void serve_discovery(struct apiserver *a, struct http_x *x, struct str path);
+bool is_discovery(struct str path);
+void serve_get(struct request *r);
+void serve_list(struct request *r);
+void serve_watch(struct request *r); /* takes r over */
+void serve_write(struct request *r); /* takes r over */
+void serve_log(struct request *r);   /* takes r over */
+void serve_scale_get(struct request *r);
+void write_scale(struct buf *out, const struct object *o);
+/* authorization.k8s.io, authentication.k8s.io: true if it was one. */
+bool serve_review(struct apiserver *a, struct http_x *x, struct str path);
+void close_watches(struct apiserver *a);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The installation's keys: a CA, the server's certificate, the administrator's certificate and
+ * token, all in DIR/pki (0600), made at the first start; and the kubeconfig that carries them. */
+#ifndef FB_APISERVER_PKI_H
+#define FB_APISERVER_PKI_H
+
+#include "base/err.h"
+#include "net/http.h"
+#include "net/tls.h"
+
+struct pki {
+    struct tls_pair ca, server, admin;
+    char *token;
+};
+
+int pki_open(const char *dir, struct pki *ret, struct err *err);
+void pki_done(struct pki *p);
+/* DIR/kubeconfig for an API server at addr. */
+int pki_write_kubeconfig(const struct pki *p, const char *dir, const struct net_addr *addr,
+                         struct err *err);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One embedded control plane, put together: store, API server, controllers, node, gateway, metrics.
+ */
+#ifndef FB_CMD_INSTANCE_H
+#define FB_CMD_INSTANCE_H
+
+#include "net/http.h"
+#include "net/loop.h"
+
+struct instance;
+
+struct instance_options {
+    const char *data_dir;
+    const char *api_listen, *gateway_listen,
+        *web_listen;      /* NULL: the default port, or the next free one */
+    const char *pod_user; /* NULL: the default when root */
+    int64_t scrape_interval_ms;
+    char **image_maps; /* "IMAGE=COMMAND", ends with NULL; may be NULL */
+};
+
+int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,
+                 struct err *err);
+struct net_addr instance_api_addr(const struct instance *i);
+struct net_addr instance_gateway_addr(const struct instance *i);
+struct net_addr instance_web_addr(const struct instance *i);
+/* Ends all pods (their objects stay), then calls done. */
+void instance_stop(struct instance *i, void (*done)(void *arg), void *arg);
+void instance_free(struct instance *i);
+
+#endif
