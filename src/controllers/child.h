@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What controllers that own children share: owner references, "make it so" for one child,
+ * conditions. */
+#ifndef FB_CONTROLLERS_CHILD_H
+#define FB_CONTROLLERS_CHILD_H
+
+#include "kube/reconciler.h"
+
+/* A controlling, blocking reference to o. */
+json_t *owner_reference(const struct object *o);
+/* Creates want, or updates the stored child where `paths` (NULL-terminated) differ, keeping
+ * everything else of it. want is borrowed. Returns the stored child, or NULL while there is none. A
+ * child of that name that somebody else controls is an error: *ret_foreign (may be NULL) is set and
+ * nothing is written. */
+const struct object *ensure_child(struct pass *p, enum kind_id kind, json_t *want,
+                                  const char *const *paths, bool *ret_foreign);
+/* Deletes the child if it exists and uid controls it. */
+void remove_child(struct pass *p, enum kind_id kind, struct str ns, struct str name,
+                  struct str uid);
+/* Sets conditions[type]; a change of status moves lastTransitionTime. extra (borrowed, may be NULL)
+ * is merged in. True if anything but times changed. */
+bool set_condition(json_t *conditions, const char *type, const char *status, const char *reason,
+                   const char *message, int64_t now_ms, const char *time_key);
+const json_t *find_condition(const json_t *object_or_list, const char *type);
+/* Writes the status if it differs from the stored one. */
+void write_status(struct pass *p, const struct object *o, const json_t *status);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The ConfigMap that shapes everything (kserve.md 4.6), and what the first start creates. */
+#include "base/mem.h"
+#include "controllers/isvc.h"
+
+/* Shipped values. Different from the original, on purpose: scrapeInterval (5s there) and
+ * defaultDeploymentMode (Serverless there, which needs Knative). */
+static const struct {
+    const char *key, *json;
+} shipped[] = {
+    {"ingress",
+     "{\"enableGatewayApi\":false,\"kserveIngressGateway\":\"kserve/kserve-ingress-gateway\","
+     "\"ingressGateway\":\"knative-serving/"
+     "knative-ingress-gateway\",\"ingressDomain\":\"example.com\","
+     "\"ingressClassName\":\"istio\","
+     "\"domainTemplate\":\"{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain "
+     "}}\",\"urlScheme\":\"http\","
+     "\"disableIngressCreation\":false,\"disableHTTPRouteTimeout\":false}"},
+    {"deploy", "{\"defaultDeploymentMode\":\"Standard\"}"},
+    {"metricsAggregator",
+     "{\"enableMetricAggregation\":\"false\",\"enablePrometheusScraping\":\"false\"}"},
+    {"autoscaler", "{\"scaleUpStabilizationWindowSeconds\":\"0\","
+                   "\"scaleDownStabilizationWindowSeconds\":\"300\"}"},
+    {"opentelemetryCollector",
+     "{\"scrapeInterval\":\"100ms\",\"metricReceiverEndpoint\":\"keda-otel-scaler.keda.svc:4317\","
+     "\"metricScalerEndpoint\":\"keda-otel-scaler.keda.svc:4318\",\"resource\":{\"cpuLimit\":\"1\","
+     "\"memoryLimit\":\"2Gi\",\"cpuRequest\":\"200m\",\"memoryRequest\":\"512Mi\"}}"},
+    {"inferenceService",
+     "{\"resource\":{\"cpuLimit\":\"1\",\"memoryLimit\":\"2Gi\",\"cpuRequest\":\"1\","
+     "\"memoryRequest\":\"2Gi\"}}"},
+    {"security", "{\"autoMountServiceAccountToken\":true}"},
+};
+
+json_t *isvc_config(struct cluster *c)
+{
+    const struct object *o =
+        cluster_get(c, KIND_CONFIGMAP, STR("kserve"), STR("inferenceservice-config"));
+    AUTO_JSON json_t *map = o ? object_tree(o) : NULL;
+    json_t *out = json_object(), *v;
+    const char *key;
+
+    json_object_foreach (json_at(map, "data"), key, v) {
+        json_t *parsed = NULL;
+
+        if (json_parse(json_strv(v), &parsed, NULL) == 0)
+            json_object_set_new(out, key, parsed);
+    }
+    if (!o)
+        for (size_t i = 0; i < ARRAY_LEN(shipped); i++)
+            json_object_set_new(out, shipped[i].key, json_loads(shipped[i].json, 0, NULL));
+    return out;
+}
+
+static const char *const runtimes[] = {
+    "{\"apiVersion\":\"serving.kserve.io/"
+    "v1alpha1\",\"kind\":\"ClusterServingRuntime\",\"metadata\":{"
+    "\"name\":\"kserve-huggingfaceserver\",\"annotations\":{"
+    "\"serving.kserve.io/server-type\":\"huggingfaceserver\"}},\"spec\":{\"annotations\":{"
+    "\"prometheus.kserve.io/port\":\"8080\",\"prometheus.kserve.io/path\":\"/metrics\"},"
+    "\"supportedModelFormats\":[{\"name\":\"huggingface\",\"version\":\"1\",\"autoSelect\":true,"
+    "\"priority\":1}],"
+    "\"protocolVersions\":[\"v2\",\"v1\"],\"containers\":[{\"name\":\"kserve-container\","
+    "\"image\":\"kserve/huggingfaceserver:latest\",\"args\":[\"--model_name={{.Name}}\"],"
+    "\"env\":[{\"name\":\"LMCACHE_USE_EXPERIMENTAL\",\"value\":\"True\"}],\"securityContext\":{"
+    "\"allowPrivilegeEscalation\":false,\"privileged\":false,\"runAsNonRoot\":true,"
+    "\"capabilities\":{"
+    "\"drop\":[\"ALL\"]}},\"resources\":{\"requests\":{\"cpu\":\"1\",\"memory\":\"2Gi\"},"
+    "\"limits\":{"
+    "\"cpu\":\"1\",\"memory\":\"2Gi\"}},\"volumeMounts\":[{\"name\":\"devshm\",\"mountPath\":\"/"
+    "dev/shm\"}]}],"
+    "\"volumes\":[{\"name\":\"devshm\",\"emptyDir\":{\"medium\":\"Memory\"}}],\"hostIPC\":false}}",
+    "{\"apiVersion\":\"serving.kserve.io/"
+    "v1alpha1\",\"kind\":\"ClusterServingRuntime\",\"metadata\":{"
+    "\"name\":\"kserve-vllmserver\",\"annotations\":{\"serving.kserve.io/"
+    "server-type\":\"vllmserver\"}},"
+    "\"spec\":{\"annotations\":{\"prometheus.kserve.io/port\":\"8080\",\"prometheus.kserve.io/"
+    "path\":\"/metrics\"},"
+    "\"supportedModelFormats\":[{\"name\":\"vLLM\",\"version\":\"1\",\"autoSelect\":true,"
+    "\"priority\":1}],"
+    "\"containers\":[{\"name\":\"kserve-container\",\"image\":\"vllm/vllm-openai:latest\","
+    "\"args\":[\"--port=8080\",\"--served-model-name={{.Name}}\",\"--model=/mnt/models\"],"
+    "\"env\":[{\"name\":\"LMCACHE_USE_EXPERIMENTAL\",\"value\":\"True\"},"
+    "{\"name\":\"VLLM_WORKER_MULTIPROC_METHOD\",\"value\":\"spawn\"}],\"securityContext\":{"
+    "\"allowPrivilegeEscalation\":false,\"privileged\":false,\"capabilities\":{\"drop\":[\"ALL\"]}}"
+    ","
+    "\"resources\":{\"requests\":{\"cpu\":\"1\",\"memory\":\"2Gi\"},\"limits\":{\"cpu\":\"1\","
+    "\"memory\":\"2Gi\"}},"
+    "\"readinessProbe\":{\"httpGet\":{\"path\":\"/v1/models\",\"port\":8080},\"periodSeconds\":10,"
+    "\"timeoutSeconds\":5,\"failureThreshold\":3},"
+    "\"volumeMounts\":[{\"name\":\"devshm\",\"mountPath\":\"/dev/shm\"}]}],"
+    "\"volumes\":[{\"name\":\"devshm\",\"emptyDir\":{\"medium\":\"Memory\"}}],\"hostIPC\":false}}",
+};
+
+/* An object that is there already is the user's: left as it is. */
+static void ignore_exists(void *arg, const struct object *now, const struct err *err)
+{
+    (void)arg;
+    (void)now;
+    (void)err;
+}
+
+static void create(struct cluster *c, enum kind_id kind, json_t *tree)
+{
+    cluster_write(c,
+                  &(struct cluster_write){.verb = CLUSTER_CREATE,
+                                          .kind = kind,
+                                          .tree = tree,
+                                          .ns = str_of(json_text(tree, "metadata.namespace", "")),
+                                          .manager = "flyball"},
+                  ignore_exists, NULL);
+    json_decref(tree);
+}
+
+void isvc_bootstrap(struct cluster *c)
+{
+    json_t *map =
+        json_pack("{s:s,s:s,s:{s:s,s:s},s:{}}", "apiVersion", "v1", "kind", "ConfigMap", "metadata",
+                  "name", "inferenceservice-config", "namespace", "kserve", "data");
+
+    for (size_t i = 0; i < ARRAY_LEN(shipped); i++)
+        json_object_set_new(json_object_get(map, "data"), shipped[i].key,
+                            json_string(shipped[i].json));
+    create(c, KIND_CONFIGMAP, map);
+    for (size_t i = 0; i < ARRAY_LEN(runtimes); i++)
+        create(c, KIND_CLUSTERSERVINGRUNTIME, json_loads(runtimes[i], 0, NULL));
+}

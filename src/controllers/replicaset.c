@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ReplicaSets: as many pods as asked for; the least useful go first. */
+#include "controllers/replicaset.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "controllers/child.h"
+
+struct replicaset_controller {
+    struct reconciler *r;
+};
+
+struct pod {
+    struct object *o;
+    bool ready, running, assigned;
+    int64_t ready_since_ms;
+};
+
+struct pods {
+    struct pod *items;
+    size_t n, cap;
+    struct str uid;
+    const struct selector *selector;
+    size_t terminating;
+    struct pass *p;
+    const struct object *rs;
+};
+
+/* A pod without a controller that matches is adopted. */
+static void adopt(struct pods *l, const struct object *o)
+{
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:[o]}}", "metadata", "ownerReferences", owner_reference(l->rs));
+
+    pass_write(l->p, &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                             .kind = KIND_POD,
+                                             .ns = o->ns,
+                                             .name = o->name,
+                                             .tree = patch});
+}
+
+static void add_pod(void *arg, const struct object *o)
+{
+    struct pods *l = arg;
+    AUTO_JSON json_t *pod = NULL;
+    const json_t *ready;
+    const char *phase;
+    struct pod x = {0};
+
+    if (!object_is_owned_by(o, l->uid)) {
+        if (!object_controller(o) && !o->deleting_ms)
+            adopt(l, o);
+        return;
+    }
+    if (o->deleting_ms) {
+        l->terminating++;
+        return;
+    }
+    pod = object_tree(o);
+    phase = json_text(pod, "status.phase", "");
+    if (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0)
+        return;
+    ready = find_condition(pod, "Ready");
+    x.ready = strcmp(json_text(ready, "status", ""), "True") == 0;
+    time_parse(str_of(json_text(ready, "lastTransitionTime", "")), &x.ready_since_ms);
+    x.running = strcmp(phase, "Running") == 0;
+    x.assigned = *json_text(pod, "spec.nodeName", "") != '\0';
+    x.o = object_ref(o);
+    mem_grow(&l->items, &l->cap, l->n);
+    l->items[l->n++] = x;
+}
+
+/* First to go: not assigned, not running, not ready, ready for a shorter time, younger. */
+static int by_uselessness(const void *a, const void *b)
+{
+    const struct pod *x = a, *y = b;
+
+    if (x->assigned != y->assigned)
+        return x->assigned ? 1 : -1;
+    if (x->running != y->running)
+        return x->running ? 1 : -1;
+    if (x->ready != y->ready)
+        return x->ready ? 1 : -1;
+    if (x->ready && x->ready_since_ms != y->ready_since_ms)
+        return x->ready_since_ms > y->ready_since_ms ? -1 : 1;
+    if (x->o->created_ms != y->o->created_ms)
+        return x->o->created_ms > y->o->created_ms ? -1 : 1;
+    return str_cmp(y->o->name, x->o->name);
+}
+
+static void on_created(void *arg, const struct object *now, const struct err *err)
+{
+    struct cluster *c = arg;
+    const struct object_owner *owner = now ? object_controller(now) : NULL;
+    const struct object *rs = owner ? cluster_get(c, KIND_REPLICASET, now->ns, owner->name) : NULL;
+
+    if (rs && !err)
+        event_emit(c, "replicaset-controller", rs, EVENT_NORMAL, "SuccessfulCreate",
+                   "Created pod: %.*s", STR_ARG(now->name));
+}
+
+static void create_pod(struct pass *p, const struct object *o, const json_t *rs)
+{
+    json_t *meta = json_at(rs, "spec.template.metadata")
+                       ? json_deep_copy(json_at(rs, "spec.template.metadata"))
+                       : json_object();
+    AUTO_JSON json_t *pod = NULL;
+
+    json_object_del(meta, "name");
+    json_object_del(meta, "creationTimestamp");
+    json_object_set_new(meta, "namespace", json_str_new(o->ns));
+    json_object_set_new(meta, "generateName", json_fmt("%.*s-", STR_ARG(o->name)));
+    json_object_set_new(meta, "ownerReferences", json_pack("[o]", owner_reference(o)));
+    pod = json_pack("{s:s,s:s,s:o,s:o}", "apiVersion", "v1", "kind", "Pod", "metadata", meta,
+                    "spec", json_deep_copy(json_at(rs, "spec.template.spec")));
+    pass_write_done(
+        p,
+        &(struct cluster_write){.verb = CLUSTER_CREATE, .kind = KIND_POD, .ns = o->ns, .tree = pod},
+        on_created, pass_cluster(p));
+}
+
+static void delete_pod(struct pass *p, const struct object *rs, const struct object *o)
+{
+    pass_write(p, &(struct cluster_write){.verb = CLUSTER_DELETE,
+                                          .kind = KIND_POD,
+                                          .ns = o->ns,
+                                          .name = o->name,
+                                          .uid = o->uid,
+                                          .grace_s = -1});
+    event_emit(pass_cluster(p), "replicaset-controller", rs, EVENT_NORMAL, "SuccessfulDelete",
+               "Deleted pod: %.*s", STR_ARG(o->name));
+}
+
+static void put_count(json_t *o, const char *key, int64_t n)
+{
+    if (n)
+        json_object_set_new(o, key, json_integer(n));
+}
+
+static void update_status(struct pass *p, const struct object *o, const json_t *rs,
+                          const struct pods *l)
+{
+    int64_t min_ready = json_int(rs, "spec.minReadySeconds", 0) * 1000, ready = 0, available = 0,
+            now = pass_now_ms(p);
+    AUTO_JSON json_t *status = json_object();
+
+    for (size_t i = 0; i < l->n; i++) {
+        ready += l->items[i].ready;
+        if (l->items[i].ready && l->items[i].ready_since_ms + min_ready <= now)
+            available++;
+        else if (l->items[i].ready)
+            pass_requeue_after(p, l->items[i].ready_since_ms + min_ready - now + 10);
+    }
+    json_object_set_new(status, "replicas", json_integer((json_int_t)l->n));
+    put_count(status, "fullyLabeledReplicas", (int64_t)l->n);
+    put_count(status, "readyReplicas", ready);
+    put_count(status, "availableReplicas", available);
+    json_object_set_new(status, "observedGeneration", json_integer(o->generation));
+    write_status(p, o, status);
+}
+
+static void reconcile(void *ctx, struct pass *p)
+{
+    const struct object *o =
+        cluster_get(pass_cluster(p), KIND_REPLICASET, pass_ns(p), pass_name(p));
+    AUTO_JSON json_t *rs = NULL;
+    struct selector *selector = NULL;
+    struct pods l = {.p = p, .rs = o};
+    int64_t want;
+
+    (void)ctx;
+    if (!o || o->deleting_ms)
+        return;
+    rs = object_tree(o);
+    if (selector_from_json(json_at(rs, "spec.selector"), false, &selector, NULL) < 0)
+        return;
+    l.uid = o->uid;
+    cluster_each(pass_cluster(p), KIND_POD, o->ns, selector, add_pod, &l);
+    selector_free(selector);
+    want = json_int(rs, "spec.replicas", 1);
+    for (int64_t i = (int64_t)l.n; i < want; i++)
+        create_pod(p, o, rs);
+    if ((int64_t)l.n > want) {
+        qsort(l.items, l.n, sizeof(*l.items), by_uselessness);
+        for (size_t i = 0; i < l.n - (size_t)want; i++)
+            delete_pod(p, o, l.items[i].o);
+    }
+    update_status(p, o, rs, &l);
+    for (size_t i = 0; i < l.n; i++)
+        object_unref(l.items[i].o);
+    free(l.items);
+}
+
+struct replicaset_controller *replicaset_controller_new(struct cluster *cluster)
+{
+    struct replicaset_controller *c = mem_zalloc(sizeof(*c));
+
+    c->r = reconciler_new(&(struct reconciler_options){
+        .name = "replicaset", .cluster = cluster, .reconcile = reconcile, .ctx = c});
+    reconciler_watch(c->r, KIND_REPLICASET);
+    reconciler_watch_owned(c->r, KIND_POD, KIND_REPLICASET);
+    return c;
+}
+
+void replicaset_controller_free(struct replicaset_controller *c)
+{
+    if (!c)
+        return;
+    reconciler_free(c->r);
+    free(c);
+}
