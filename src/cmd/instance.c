@@ -4,55 +4,135 @@
 #include <stdlib.h>
 
 #include "apiserver/apiserver.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "controllers/deployment.h"
+#include "controllers/gc.h"
+#include "controllers/isvc.h"
+#include "controllers/replicaset.h"
+#include "controllers/service.h"
+#include "kube/names.h"
+#include "node/node.h"
 
 struct instance {
     struct loop *loop;
+    struct addresses addresses;
     struct pki pki;
     struct tls_server *tls;
     struct store *store;
     struct apiserver *api;
+    struct http_client *http;
+    struct node *node;
+    struct isvc_controller *isvc;
+    struct deployment_controller *deployment;
+    struct replicaset_controller *replicaset;
+    struct service_controller *service;
+    struct gc *gc;
 };
 
-static int listen_addr(const char *given, const char *option, uint16_t port, struct net_addr *ret,
-                       struct err *err)
+#define PORT_TRIES 50
+
+/* A port given by option must be free; a default one gives way to the next free one. */
+typedef int listen_fn(struct instance *i, const struct net_addr *addr, struct err *err);
+
+static int listen_on(struct instance *i, const char *given, const char *option, uint16_t port,
+                     listen_fn *fn, struct err *err)
 {
-    if (!given)
-        return net_addr_set(ret, "127.0.0.1", port);
-    if (net_addr_parse(str_of(given), ret, err) < 0)
-        return err_wrap(err, "%s", option);
-    return 0;
+    struct net_addr a;
+    int r = ERR_EXISTS;
+
+    if (given) {
+        r = net_addr_parse(str_of(given), &a, err);
+        if (r == 0)
+            r = fn(i, &a, err);
+        return r < 0 ? err_wrap(err, "%s", option) : 0;
+    }
+    for (int n = 0; r == ERR_EXISTS && n < PORT_TRIES; n++) {
+        net_addr_set(&a, "127.0.0.1", (uint16_t)(port + n));
+        r = fn(i, &a, err);
+    }
+    return r < 0 ? err_wrap(err, "no free port from %u on; choose one with %s", port, option) : 0;
+}
+
+static int open_api(struct instance *i, const struct net_addr *addr, struct err *err)
+{
+    struct apiserver_options o = {
+        .store = i->store, .listen = *addr, .tls = i->tls, .token = i->pki.token};
+
+    return apiserver_new(i->loop, &o, &i->api, err);
+}
+
+static int open_state(struct instance *i, const struct instance_options *o, struct err *err)
+{
+    struct store_options so = {.loop = i->loop, .dir = o->data_dir};
+    struct net_addr api;
+    int r;
+
+    /* the store's lock comes first: it keeps a second instance off the directory */
+    if ((r = store_open(&so, &i->store, err)) < 0 ||
+        (r = addresses_open(o->data_dir, node_has_live_pods(o->data_dir), &i->addresses, err)) < 0)
+        return r;
+    store_cluster(i->store)->service_block = i->addresses.services;
+    if ((r = pki_open(o->data_dir, &i->pki, err)) < 0 ||
+        (r = tls_server_new(str_of(i->pki.server.cert_pem), str_of(i->pki.server.key_pem),
+                            str_of(i->pki.ca.cert_pem), &i->tls, err)) < 0 ||
+        (r = listen_on(i, o->api_listen, "--api-listen", 6443, open_api, err)) < 0)
+        return r;
+    api = apiserver_addr(i->api);
+    return pki_write_kubeconfig(&i->pki, o->data_dir, &api, err);
+}
+
+static int open_node(struct instance *i, const struct instance_options *o, struct err *err)
+{
+    struct node_options no = {.loop = i->loop,
+                              .cluster = store_cluster(i->store),
+                              .http = i->http,
+                              .data_dir = o->data_dir,
+                              .addresses = &i->addresses,
+                              .pod_user = o->pod_user,
+                              .image_map = o->image_maps};
+    int r = node_new(&no, &i->node, err);
+
+    if (r == 0)
+        apiserver_set_logs(i->api, node_log_source(i->node));
+    return r;
+}
+
+static void start_controllers(struct instance *i)
+{
+    struct cluster *c = store_cluster(i->store);
+
+    apiserver_bootstrap(i->store);
+    isvc_bootstrap(c);
+    i->isvc = isvc_controller_new(c);
+    i->deployment = deployment_controller_new(c);
+    i->replicaset = replicaset_controller_new(c);
+    i->service = service_controller_new(c);
+    i->gc = gc_new(c);
 }
 
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,
                  struct err *err)
 {
     struct instance *i = mem_zalloc(sizeof(*i));
-    struct store_options so = {.loop = l, .dir = o->data_dir, .service_block = 0x7f800000};
-    struct apiserver_options ao = {0};
     int r;
 
     i->loop = l;
-    if ((r = store_open(&so, &i->store, err)) < 0 || (r = pki_open(o->data_dir, &i->pki, err)) < 0)
-        goto fail;
-    r = tls_server_new(str_of(i->pki.server.cert_pem), str_of(i->pki.server.key_pem),
-                       str_of(i->pki.ca.cert_pem), &i->tls, err);
-    if (r < 0 || (r = listen_addr(o->api_listen, "--api-listen", 6443, &ao.listen, err)) < 0)
-        goto fail;
-    ao.store = i->store;
-    ao.tls = i->tls;
-    ao.token = i->pki.token;
-    if ((r = apiserver_new(l, &ao, &i->api, err)) < 0)
-        goto fail;
-    struct net_addr a = apiserver_addr(i->api);
-    if ((r = pki_write_kubeconfig(&i->pki, o->data_dir, &a, err)) < 0)
-        goto fail;
-    apiserver_bootstrap(i->store);
+    i->addresses.lock_fd = -1;
+    i->http = http_client_new(l);
+    r = open_state(i, o, err);
+    if (r == 0) {
+        i->http->resolve = names_hook;
+        i->http->resolve_ctx = store_cluster(i->store);
+        r = open_node(i, o, err);
+    }
+    if (r < 0) {
+        instance_free(i);
+        return r;
+    }
+    start_controllers(i);
     *ret = i;
     return 0;
-fail:
-    instance_free(i);
-    return r;
 }
 
 struct net_addr instance_api_addr(const struct instance *i)
@@ -72,7 +152,7 @@ struct net_addr instance_web_addr(const struct instance *i)
 
 void instance_stop(struct instance *i, void (*done)(void *arg), void *arg)
 {
-    loop_post(i->loop, done, arg);
+    node_stop_all(i->node, done, arg);
 }
 
 void instance_free(struct instance *i)
@@ -80,8 +160,16 @@ void instance_free(struct instance *i)
     if (!i)
         return;
     apiserver_free(i->api);
+    node_free(i->node);
+    isvc_controller_free(i->isvc);
+    deployment_controller_free(i->deployment);
+    replicaset_controller_free(i->replicaset);
+    service_controller_free(i->service);
+    gc_free(i->gc);
+    http_client_free(i->http);
     store_close(i->store);
     tls_server_free(i->tls);
     pki_done(&i->pki);
+    addresses_close(&i->addresses);
     free(i);
 }

@@ -12,6 +12,7 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"up", cmd_up, "run the control plane here: API server, controllers, pods, gateway, metrics"},
+    {"down", cmd_down, "end a detached one, with all its pods"},
     {"env", cmd_env, "print what a shell can eval: KUBECONFIG, INGRESS_HOST, INGRESS_PORT"},
     {"model-server", cmd_model_server, "OpenAI-compatible server with vllm:* metrics"},
 };

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which local command stands for a container image. */
+#ifndef FB_NODE_IMAGES_H
+#define FB_NODE_IMAGES_H
+
+#include "base/str.h"
+
+/* The command (space-separated words) for an image: of the user's map ("IMAGE=COMMAND",
+ * NULL-terminated, the repository without tag or the whole name) first, then the built-in table.
+ * NULL: none. "flyball" as the first word means this program. */
+const char *image_command(const char *image, char *const *map);
+
+#endif

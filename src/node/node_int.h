@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FB_NODE_NODE_INT_H
+#define FB_NODE_NODE_INT_H
+
+#include <sys/types.h>
+
+#include "base/table.h"
+#include "node/leftovers.h"
+#include "node/node.h"
+
+enum container_state { C_WAITING, C_RUNNING, C_TERMINATED };
+
+struct probe {
+    struct container *c;
+    const json_t *spec; /* borrowed from the pod's tree; NULL: none */
+    struct loop_timer timer;
+    struct http_call *call;
+    struct conn *conn; /* tcp */
+    struct loop_timer limit;
+    pid_t pid; /* exec; 0: none */
+    struct loop_fd *pid_watch;
+    int pidfd;
+    int successes, failures, backoff_ms;
+    bool has_succeeded, is_running;
+    const char *name; /* "Readiness" ... */
+};
+
+struct container {
+    struct npod *pod;
+    const json_t *spec; /* borrowed from the pod's tree */
+    const char *name;
+    bool is_init;
+    enum container_state state;
+    char reason[64]; /* of waiting or terminated */
+    char message[400];
+    int attempt; /* number of starts so far; directory of the present one */
+    int restarts;
+    struct shim_state shim;
+    int pidfd;
+    struct loop_fd *watch;
+    json_t *last_state; /* "terminated" block of the run before; NULL: none */
+    bool is_ready, is_started, was_oom;
+    int64_t backoff_ms, run_started_ms;
+    struct loop_timer restart_timer;
+    struct probe readiness, liveness, startup;
+};
+
+struct npod {
+    struct node *node;
+    char *uid, *ns, *name, *dir;
+    json_t *tree; /* newest object; decides nothing that has started */
+    char ip[20];
+    struct container *containers;
+    size_t n;
+    bool is_started, is_ending, is_term_sent, is_gone, status_busy, status_dirty, is_stopping_all,
+        delete_sent;
+    struct loop_timer drain_timer, status_retry;
+    struct list link;
+};
+
+struct node {
+    struct node_options o;
+    struct pod_log_source logs;
+    char hostname[64];
+    char *self_dir;    /* where flyball and flyball-shim are */
+    long uid, gid;     /* -1: as we are */
+    struct table pods; /* uid -> npod */
+    struct loop_timer memory_timer, heartbeat;
+    bool is_stopping;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* pod.c */
+struct npod *npod_get(struct node *n, const struct object *o, bool make);
+void npod_update(struct npod *p, const struct object *o); /* a new version of its object */
+void npod_sync(struct npod *p);                           /* does what is to be done next */
+void npod_end(struct npod *p, int64_t grace_s);
+void npod_free(struct npod *p);
+bool npod_all_ended(const struct npod *p);
+char *container_dir(const struct container *c, int attempt); /* for free() */
+
+/* start.c: spawns the container's process; on failure the container waits with a reason. */
+void container_start(struct container *c);
+void container_signal(struct container *c, int signum); /* to its shim */
+void container_adopt(struct container *c);              /* watch a shim that lives */
+void container_exited(struct container *c);             /* its shim has ended */
+
+/* probes.c */
+void probes_start(struct container *c);
+void probes_stop(struct container *c);
+void probes_free(struct container *c);
+
+/* status.c */
+void npod_write_status(struct npod *p);
+json_t *terminated_block(const struct container *c);
+
+/* env.c: environment and argv of a container as NUL-separated bytes. */
+int container_env(struct container *c, struct buf *out, struct err *err);
+int container_argv(struct container *c, struct buf *out, struct err *err);
+
+/* logs.c */
+void node_logs_init(struct node *n);
+
+#endif

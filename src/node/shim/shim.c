@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flyball-shim: the parent of one container's process. It outlives flyball: it writes the log, enforces the
+ * grace period and records the exit, so that a crash of flyball costs neither output nor exit codes.
+ *
+ *   flyball-shim DIR UID GID CWD GRACE_S       (UID or GID -1: as we are)
+ *
+ * DIR holds, written before: `argv` and `env` (NUL-separated). The shim writes
+ *   state  "CHILD_PID SHIM_PID SHIM_STARTTIME STARTED_MS\n"   when the process runs (atomically)
+ *   log    one line per line of output: RFC 3339 time, stream, F (whole) or P (partial), text
+ *   exit   "CODE SIGNAL FINISHED_MS\n"                          at the end (atomically)
+ * SIGTERM: ends the process with grace. SIGUSR1: kills it at once. `grace` in DIR, if there, replaces GRACE_S. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOG_MAX (16 << 20)
+#define LINE_MAX_BYTES 16384
+
+struct stream {
+    int fd;
+    const char *name;
+    char line[LINE_MAX_BYTES];
+    size_t n;
+};
+
+static int log_fd;
+static long log_size;
+
+static int64_t now_ms(clockid_t clock)
+{
+    struct timespec ts;
+
+    clock_gettime(clock, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t put = write(fd, p, n);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return; /* a full disk loses log lines, not the process */
+        p += put;
+        n -= (size_t)put;
+    }
+}
+
+static void put_file(const char *name, const char *text)
+{
+    char tmp[64];
+    int fd;
+
+    snprintf(tmp, sizeof(tmp), "%s.new", name);
+    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    write_all(fd, text, strlen(text));
+    fsync(fd);
+    close(fd);
+    rename(tmp, name);
+}
+
+static void emit(struct stream *s, char tag)
+{
+    char head[80];
+    struct timespec ts;
+    struct tm tm;
+    int n;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    gmtime_r(&ts.tv_sec, &tm);
+    n = snprintf(head, sizeof(head), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ %s %c ", tm.tm_year + 1900, tm.tm_mon + 1,
+                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ts.tv_nsec, s->name, tag);
+    if (log_size > LOG_MAX) {
+        rename("log", "log.1");
+        close(log_fd);
+        log_fd = open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        log_size = 0;
+    }
+    write_all(log_fd, head, (size_t)n);
+    write_all(log_fd, s->line, s->n);
+    write_all(log_fd, "\n", 1);
+    log_size += n + (long)s->n + 1;
+    s->n = 0;
+}
+
+/* false at end of file. */
+static bool pump(struct stream *s)
+{
+    char part[8192];
+    ssize_t n = read(s->fd, part, sizeof(part));
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    if (n == 0)
+        return false;
+    for (ssize_t i = 0; i < n; i++) {
+        if (part[i] == '\n') {
+            emit(s, 'F');
+            continue;
+        }
+        s->line[s->n++] = part[i];
+        if (s->n == sizeof(s->line))
+            emit(s, 'P');
+    }
+    return true;
+}
+
+/* A NUL-separated file as a vector. */
+static char **read_vector(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    char *text, **v;
+    size_t n = 0, k = 0;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return NULL;
+    text = calloc(1, (size_t)st.st_size + 1);
+    if (!text || read(fd, text, (size_t)st.st_size) != st.st_size)
+        return NULL;
+    close(fd);
+    for (off_t i = 0; i < st.st_size; i++)
+        n += text[i] == '\0';
+    v = calloc(n + 1, sizeof(*v));
+    for (char *p = text; v && k < n; p += strlen(p) + 1)
+        v[k++] = p;
+    return v;
+}
+
+static int find_program(const char *name, char **env)
+{
+    const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char full[4096];
+
+    if (strchr(name, '/'))
+        return open(name, O_RDONLY | O_CLOEXEC);
+    for (; *env; env++)
+        if (strncmp(*env, "PATH=", 5) == 0)
+            path = *env + 5;
+    while (*path) {
+        size_t n = strcspn(path, ":");
+        int fd;
+
+        snprintf(full, sizeof(full), "%.*s/%s", (int)n, path, name);
+        fd = open(full, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && faccessat(AT_FDCWD, full, X_OK, 0) == 0)
+            return fd;
+        if (fd >= 0)
+            close(fd);
+        path += n + (path[n] == ':');
+    }
+    errno = ENOENT;
+    return -1;
+}
+
+/* The program is opened before privileges are dropped, so that it may lie where the pod user cannot look. */
+static void run_child(char **argv, char **env, long uid, long gid, const char *cwd)
+{
+    int fd = find_program(argv[0], env);
+    char head[2] = "";
+
+    if (fd < 0) {
+        fprintf(stderr, "exec %s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    if (*cwd && chdir(cwd) < 0) {
+        fprintf(stderr, "working directory %s: %s\n", cwd, strerror(errno));
+        _exit(126);
+    }
+    if (!*cwd && chdir("/") < 0)
+        _exit(126);
+    if (gid >= 0 && (syscall(SYS_setgroups, 0, NULL) < 0 || setgid((gid_t)gid) < 0))
+        _exit(126);
+    if (uid >= 0 && setuid((uid_t)uid) < 0)
+        _exit(126);
+    if (pread(fd, head, 2, 0) == 2 && head[0] == '#' && head[1] == '!')
+        fcntl(fd, F_SETFD, 0); /* a script's interpreter opens it by this descriptor */
+    syscall(SYS_execveat, fd, "", argv, env, AT_EMPTY_PATH);
+    fprintf(stderr, "exec %s: %s\n", argv[0], strerror(errno));
+    _exit(errno == EACCES ? 126 : 127);
+}
+
+static unsigned long long start_time(pid_t pid)
+{
+    char path[64], text[1024], *p;
+    unsigned long long v = 0;
+    int fd;
+    ssize_t n;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    p = strrchr(text, ')');
+    for (int i = 0; p && i < 20; i++)
+        p = strchr(p + 1, ' ');
+    if (p)
+        v = strtoull(p + 1, NULL, 10);
+    return v;
+}
+
+static long read_grace(long def)
+{
+    char text[32];
+    int fd = open("grace", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return def;
+    text[n] = '\0';
+    return atol(text);
+}
+
+int main(int argc, char **argv)
+{
+    static struct stream out = {.name = "stdout"}, err = {.name = "stderr"};
+    char **child_argv, **child_env, text[160];
+    int po[2], pe[2], sfd, status = 0, open_streams = 2;
+    int64_t kill_at = -1, drained_at = -1;
+    bool exited = false;
+    sigset_t set;
+    pid_t child;
+
+    if (argc != 6 || chdir(argv[1]) < 0)
+        return 2;
+    child_argv = read_vector("argv");
+    child_env = read_vector("env");
+    if (!child_argv || !child_argv[0] || !child_env)
+        return 2;
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    sfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    log_fd = open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (sfd < 0 || log_fd < 0 || pipe2(po, O_CLOEXEC) < 0 || pipe2(pe, O_CLOEXEC) < 0)
+        return 2;
+    child = fork();
+    if (child == 0) {
+        setpgid(0, 0);
+        dup2(po[1], 1);
+        dup2(pe[1], 2);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        run_child(child_argv, child_env, atol(argv[2]), atol(argv[3]), argv[4]);
+    }
+    if (child < 0)
+        return 2;
+    setpgid(child, child);
+    close(po[1]);
+    close(pe[1]);
+    fcntl(po[0], F_SETFL, O_NONBLOCK);
+    fcntl(pe[0], F_SETFL, O_NONBLOCK);
+    out.fd = po[0];
+    err.fd = pe[0];
+    snprintf(text, sizeof(text), "%d %d %llu %lld\n", (int)child, (int)getpid(), start_time(getpid()),
+             (long long)now_ms(CLOCK_REALTIME));
+    put_file("state", text);
+    while (!exited || (open_streams > 0 && now_ms(CLOCK_MONOTONIC) < drained_at)) {
+        struct pollfd p[3] = {{sfd, POLLIN, 0}, {out.fd, POLLIN, 0}, {err.fd, POLLIN, 0}};
+        int64_t now = now_ms(CLOCK_MONOTONIC), wait = -1;
+        struct signalfd_siginfo si;
+        pid_t got;
+        int st;
+
+        if (kill_at >= 0)
+            wait = kill_at > now ? kill_at - now : 0;
+        if (exited)
+            wait = drained_at > now ? drained_at - now : 0;
+        poll(p, 3, (int)wait);
+        if (out.fd >= 0 && (p[1].revents & (POLLIN | POLLHUP)) && !pump(&out)) {
+            close(out.fd);
+            out.fd = -1;
+            open_streams--;
+        }
+        if (err.fd >= 0 && (p[2].revents & (POLLIN | POLLHUP)) && !pump(&err)) {
+            close(err.fd);
+            err.fd = -1;
+            open_streams--;
+        }
+        while (read(sfd, &si, sizeof(si)) == sizeof(si)) {
+            if (si.ssi_signo == SIGTERM && kill_at < 0) {
+                kill(-child, SIGTERM);
+                kill_at = now_ms(CLOCK_MONOTONIC) + read_grace(atol(argv[5])) * 1000;
+            } else if (si.ssi_signo == SIGUSR1) {
+                kill(-child, SIGKILL);
+            }
+        }
+        while ((got = waitpid(-1, &st, WNOHANG)) > 0) {
+            if (got == child) {
+                exited = true;
+                status = st;
+                kill(-child, SIGKILL); /* what it left behind */
+                drained_at = now_ms(CLOCK_MONOTONIC) + 500;
+            }
+        }
+        if (!exited && kill_at >= 0 && now_ms(CLOCK_MONOTONIC) >= kill_at) {
+            kill(-child, SIGKILL);
+            kill_at = INT64_MAX / 2;
+        }
+    }
+    if (out.n)
+        emit(&out, 'F');
+    if (err.n)
+        emit(&err, 'F');
+    snprintf(text, sizeof(text), "%d %d %lld\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+             WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)now_ms(CLOCK_REALTIME));
+    put_file("exit", text);
+    return 0;
+}
