@@ -12,6 +12,7 @@
 #include "controllers/replicaset.h"
 #include "controllers/service.h"
 #include "kube/names.h"
+#include "node/leftovers.h"
 #include "node/node.h"
 
 struct instance {
