@@ -387,7 +387,8 @@ static void reconcile(void *ctx, struct pass *p)
     v.d = object_tree(o);
     v.all.uid = o->uid;
     cluster_each(pass_cluster(p), KIND_REPLICASET, o->ns, NULL, add_rs, &v.all);
-    qsort(v.all.items, v.all.n, sizeof(*v.all.items), newest_first);
+    if (v.all.n > 1)
+        qsort(v.all.items, v.all.n, sizeof(*v.all.items), newest_first);
     look(&v);
     if (v.current < 0 && !json_bool(v.d, "spec.paused", false)) {
         create_current(&v);
