@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "promql/eval.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/table.h"
+#include "codec/json.h"
+
+#define LOOKBACK_MS 300000
+#define MAX_SAMPLES 50000000
+#define MAX_STEPS 11000
+
+void eval_warn(struct eval *e, const char *fmt, ...)
+{
+    struct buf b = BUF_INIT;
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    buf_add_char(&b, '\n');
+    if (str_find(buf_str(e->warnings), buf_str(&b)) < 0)
+        buf_add_str(e->warnings, buf_str(&b));
+    buf_done(&b);
+}
+
+/* --- labels --- */
+
+struct str labels_get(struct labels l, struct str name)
+{
+    for (size_t i = 0; i < l.n; i++)
+        if (str_eq(l.items[i].name, name))
+            return l.items[i].value;
+    return STR_NONE;
+}
+
+struct labels labels_with(struct eval *e, struct labels l, struct str name, struct str value)
+{
+    struct label *items = arena_alloc(e->a, (l.n + 1) * sizeof(*items));
+    bool placed = value.n == 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < l.n; i++) {
+        int c = str_cmp(l.items[i].name, name);
+
+        if (c >= 0 && !placed) {
+            items[n++] = (struct label){name, value};
+            placed = true;
+        }
+        if (c != 0)
+            items[n++] = l.items[i];
+    }
+    if (!placed)
+        items[n++] = (struct label){name, value};
+    return (struct labels){n, items};
+}
+
+struct labels labels_without_name(struct eval *e, struct labels l)
+{
+    return labels_get(l, STR("__name__")).p ? labels_with(e, l, STR("__name__"), STR("")) : l;
+}
+
+bool labels_equal(struct labels a, struct labels b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (!str_eq(a.items[i].name, b.items[i].name) || !str_eq(a.items[i].value, b.items[i].value))
+            return false;
+    return true;
+}
+
+void value_add(struct eval *e, struct value *v, struct labels l, double x)
+{
+    v->vec = arena_grow(e->a, v->vec, &v->cap, v->n, sizeof(*v->vec));
+    v->vec[v->n++] = (struct sample){l, e->t, x};
+}
+
+/* --- selectors --- */
+
+struct selecting {
+    struct eval *e;
+    struct value *v;
+    int64_t t, range;
+};
+
+static int64_t moment(const struct eval *e, const struct expr *x)
+{
+    int64_t t = !x->has_at ? e->t : x->at_what == 's' ? e->start : x->at_what == 'e' ? e->end : x->at_ms;
+
+    return t - x->offset_ms;
+}
+
+static bool filtered(const struct eval *e, const struct series *s)
+{
+    return e->o && e->o->filter && !e->o->filter(e->o->filter_ctx, s);
+}
+
+static void pick_instant(void *arg, struct series *s)
+{
+    struct selecting *p = arg;
+    int64_t t;
+    double v;
+
+    if (filtered(p->e, s) || !series_at(s, p->t, p->e->lookback, &t, &v) || tsdb_is_stale(v))
+        return;
+    value_add(p->e, p->v, *series_labels(s), v);
+    p->v->vec[p->v->n - 1].t = t;
+    p->e->samples++;
+}
+
+static void pick_range(void *arg, struct series *s)
+{
+    struct selecting *p = arg;
+    struct range_series r = {.labels = *series_labels(s)};
+    struct series_iter it;
+    int64_t t;
+    double v;
+
+    if (filtered(p->e, s))
+        return;
+    series_seek(&it, s, p->t - p->range + 1);
+    while (series_next(&it, &t, &v) && t <= p->t) {
+        if (tsdb_is_stale(v))
+            continue;
+        r.p = arena_grow(p->e->a, r.p, &r.cap, r.n, sizeof(*r.p));
+        r.p[r.n++] = (struct promql_point){t, v};
+        p->e->samples++;
+    }
+    if (r.n == 0)
+        return;
+    p->v->mat = arena_grow(p->e->a, p->v->mat, &p->v->cap, p->v->n, sizeof(*p->v->mat));
+    p->v->mat[p->v->n++] = r;
+}
+
+static int check_samples(struct eval *e)
+{
+    if (e->samples > e->max_samples || e->a->overflow)
+        return err_set(e->err, ERR_LIMIT, "query processing would load too many samples into memory in query execution");
+    return 0;
+}
+
+static int eval_subquery(struct eval *e, const struct expr *x, struct value *ret)
+{
+    int64_t step = x->step_ms ? x->step_ms : e->default_step, end = moment(e, x), from = end - x->range_ms;
+    int64_t first = from - from % step, save = e->t;
+    int r = 0;
+
+    if (from < 0 && from % step)
+        first -= step;
+    for (int64_t t = first; r == 0 && t <= end; t += step) {
+        struct value v = {0};
+
+        if (t <= from)
+            continue;
+        e->t = t;
+        r = eval_expr(e, x->args[0], &v);
+        if (v.type == PROMQL_SCALAR) {
+            double s = v.scalar;
+
+            v = (struct value){.type = PROMQL_VECTOR};
+            value_add(e, &v, (struct labels){0, NULL}, s);
+        }
+        for (size_t i = 0; r == 0 && i < v.n; i++) {
+            size_t k = 0;
+
+            while (k < ret->n && !labels_equal(ret->mat[k].labels, v.vec[i].labels))
+                k++;
+            if (k == ret->n) {
+                ret->mat = arena_grow(e->a, ret->mat, &ret->cap, ret->n, sizeof(*ret->mat));
+                ret->mat[ret->n++] = (struct range_series){.labels = v.vec[i].labels};
+            }
+            struct range_series *s = &ret->mat[k];
+
+            s->p = arena_grow(e->a, s->p, &s->cap, s->n, sizeof(*s->p));
+            s->p[s->n++] = (struct promql_point){t, v.vec[i].v};
+            e->samples++;
+        }
+        if (r == 0)
+            r = check_samples(e);
+    }
+    e->t = save;
+    ret->type = PROMQL_MATRIX;
+    ret->range_ms = x->range_ms;
+    ret->window_end = end;
+    return r;
+}
+
+static int eval_matrix(struct eval *e, const struct expr *x, struct value *ret)
+{
+    const struct expr *s = x->args[0];
+    struct selecting p = {e, ret, moment(e, s), x->range_ms};
+
+    ret->type = PROMQL_MATRIX;
+    ret->range_ms = x->range_ms;
+    ret->window_end = p.t;
+    tsdb_select(e->db, s->matchers, s->n_matchers, pick_range, &p);
+    return check_samples(e);
+}
+
+/* --- dispatch --- */
+
+static int duplicate_error(struct eval *e)
+{
+    return err_set(e->err, ERR_INVALID, "vector cannot contain metrics with the same labelset");
+}
+
+struct seen {
+    uint64_t hash;
+    size_t i;
+};
+
+static uint64_t labels_hash(struct labels l)
+{
+    uint64_t h = 7;
+
+    for (size_t i = 0; i < l.n; i++)
+        h = (h ^ str_hash(l.items[i].name)) * 0x9e3779b97f4a7c15u + str_hash(l.items[i].value);
+    return h;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+/* Dropping the metric name may make two series one: an error, as in Prometheus. */
+static int check_duplicates(struct eval *e, const struct value *v)
+{
+    struct seen *s;
+    int r = 0;
+
+    if (v->type != PROMQL_VECTOR || v->n < 2)
+        return 0;
+    s = mem_array(v->n, sizeof(*s));
+    for (size_t i = 0; i < v->n; i++)
+        s[i] = (struct seen){labels_hash(v->vec[i].labels), i};
+    qsort(s, v->n, sizeof(*s), by_hash);
+    for (size_t i = 1; i < v->n && r == 0; i++)
+        if (s[i].hash == s[i - 1].hash && labels_equal(v->vec[s[i].i].labels, v->vec[s[i - 1].i].labels))
+            r = duplicate_error(e);
+    free(s);
+    return r;
+}
+
+static int eval_call(struct eval *e, const struct expr *x, struct value *ret)
+{
+    struct value *args = arena_alloc(e->a, (x->n_args + 1) * sizeof(*args));
+    int r = 0;
+
+    for (size_t i = 0; i < x->n_args && r == 0; i++)
+        r = eval_expr(e, x->args[i], &args[i]);
+    if (r == 0) {
+        ret->type = x->fn->returns;
+        r = x->fn->call(e, x, args, ret);
+    }
+    return r == 0 ? check_duplicates(e, ret) : r;
+}
+
+static int eval_unary(struct eval *e, const struct expr *x, struct value *ret)
+{
+    int r = eval_expr(e, x->args[0], ret);
+
+    if (r < 0 || x->op != OP_SUB)
+        return r;
+    ret->scalar = -ret->scalar;
+    for (size_t i = 0; i < ret->n; i++) {
+        ret->vec[i].v = -ret->vec[i].v;
+        ret->vec[i].labels = labels_without_name(e, ret->vec[i].labels);
+    }
+    return check_duplicates(e, ret);
+}
+
+int eval_expr(struct eval *e, const struct expr *x, struct value *ret)
+{
+    struct selecting p = {e, ret, 0, 0};
+    int r;
+
+    *ret = (struct value){.type = x->value_type, .source = x};
+    switch (x->type) {
+    case N_NUMBER:
+        ret->scalar = x->number;
+        return 0;
+    case N_STRING:
+        ret->string = x->text;
+        return 0;
+    case N_SELECTOR:
+        p.t = moment(e, x);
+        tsdb_select(e->db, x->matchers, x->n_matchers, pick_instant, &p);
+        return check_samples(e);
+    case N_MATRIX:
+        return eval_matrix(e, x, ret);
+    case N_SUBQUERY:
+        return eval_subquery(e, x, ret);
+    case N_CALL:
+        return eval_call(e, x, ret);
+    case N_AGGREGATE:
+        return eval_aggregate(e, x, ret);
+    case N_BINARY:
+        r = eval_binary(e, x, ret);
+        return r == 0 ? check_duplicates(e, ret) : r;
+    case N_UNARY:
+        return eval_unary(e, x, ret);
+    case N_PAREN:
+        return eval_expr(e, x->args[0], ret);
+    }
+    return err_set(e->err, ERR_INTERNAL, "unknown expression");
+}
+
+/* --- results --- */
+
+static struct eval begin(struct tsdb *db, const struct promql_options *o, struct promql_result *ret, struct err *err)
+{
+    *ret = (struct promql_result){0};
+    return (struct eval){.db = db,
+                         .a = &ret->arena,
+                         .o = o,
+                         .lookback = o && o->lookback_ms ? o->lookback_ms : LOOKBACK_MS,
+                         .default_step = 60000,
+                         .max_samples = o && o->max_samples ? o->max_samples : MAX_SAMPLES,
+                         .err = err,
+                         .warnings = &ret->warnings};
+}
+
+int promql_instant(struct tsdb *db, const struct promql *q, int64_t t, const struct promql_options *o,
+                   struct promql_result *ret, struct err *err)
+{
+    struct eval e = begin(db, o, ret, err);
+    struct value v;
+    int r;
+
+    e.t = e.start = e.end = t;
+    r = eval_expr(&e, q->root, &v);
+    if (r < 0) {
+        promql_result_done(ret);
+        return r;
+    }
+    ret->type = v.type;
+    ret->t_ms = t;
+    ret->scalar = v.scalar;
+    ret->string = v.string;
+    ret->n = v.n;
+    if (v.type == PROMQL_VECTOR) {
+        ret->vector = arena_alloc(e.a, (v.n + 1) * sizeof(*ret->vector));
+        for (size_t i = 0; i < v.n; i++)
+            ret->vector[i] = (struct promql_sample){v.vec[i].labels, v.vec[i].v};
+    } else if (v.type == PROMQL_MATRIX) {
+        ret->matrix = arena_alloc(e.a, (v.n + 1) * sizeof(*ret->matrix));
+        for (size_t i = 0; i < v.n; i++)
+            ret->matrix[i] = (struct promql_series){v.mat[i].labels, v.mat[i].p, v.mat[i].n, v.mat[i].n};
+    }
+    return 0;
+}
+
+static int by_labels(const void *a, const void *b)
+{
+    struct labels x = ((const struct promql_series *)a)->labels, y = ((const struct promql_series *)b)->labels;
+
+    for (size_t i = 0; i < x.n && i < y.n; i++) {
+        int c = str_cmp(x.items[i].name, y.items[i].name);
+
+        c = c ? c : str_cmp(x.items[i].value, y.items[i].value);
+        if (c)
+            return c;
+    }
+    return x.n < y.n ? -1 : x.n > y.n;
+}
+
+int promql_range(struct tsdb *db, const struct promql *q, int64_t start, int64_t end, int64_t step,
+                 const struct promql_options *o, struct promql_result *ret, struct err *err)
+{
+    struct eval e = begin(db, o, ret, err);
+    struct table index = TABLE_INIT;
+    size_t cap = 0;
+    int r = 0;
+
+    e.start = start;
+    e.end = end;
+    ret->type = PROMQL_MATRIX;
+    if (step <= 0 || end < start || (end - start) / step >= MAX_STEPS)
+        return err_set(err, ERR_BAD_INPUT, "exceeded maximum resolution of 11,000 points per timeseries");
+    for (int64_t t = start; t <= end && r == 0; t += step) {
+        struct value v;
+
+        e.t = t;
+        r = eval_expr(&e, q->root, &v);
+        if (r == 0 && v.type == PROMQL_SCALAR) {
+            double s = v.scalar;
+
+            v = (struct value){.type = PROMQL_VECTOR};
+            value_add(&e, &v, (struct labels){0, NULL}, s);
+        }
+        for (size_t i = 0; r == 0 && i < v.n; i++) {
+            uint64_t h = labels_hash(v.vec[i].labels);
+            size_t k = (size_t)(uintptr_t)table_get(&index, str_n(&h, sizeof(h)));
+            struct promql_series *s;
+
+            if (k == 0) {
+                ret->matrix = arena_grow(e.a, ret->matrix, &cap, ret->n, sizeof(*ret->matrix));
+                ret->matrix[ret->n++] = (struct promql_series){.labels = v.vec[i].labels};
+                k = ret->n;
+                table_set(&index, str_n(&h, sizeof(h)), (void *)(uintptr_t)k);
+            }
+            s = &ret->matrix[k - 1];
+            s->points = arena_grow(e.a, s->points, &s->cap, s->n, sizeof(*s->points));
+            s->points[s->n++] = (struct promql_point){t, v.vec[i].v};
+        }
+    }
+    table_done(&index);
+    if (r < 0) {
+        promql_result_done(ret);
+        return r;
+    }
+    if (ret->n > 1)
+        qsort(ret->matrix, ret->n, sizeof(*ret->matrix), by_labels);
+    return 0;
+}
+
+void promql_result_done(struct promql_result *r)
+{
+    arena_done(&r->arena);
+    buf_done(&r->warnings);
+    r->n = 0;
+}
+
+/* --- JSON --- */
+
+void promql_write_float(struct buf *out, double v)
+{
+    char t[40];
+    double a = fabs(v);
+    char *e;
+    int exp10;
+
+    if (isnan(v)) {
+        buf_add_cstr(out, "NaN");
+        return;
+    }
+    if (isinf(v)) {
+        buf_add_cstr(out, v > 0 ? "+Inf" : "-Inf");
+        return;
+    }
+    if (a == 0 || (a >= 1e-6 && a < 1e21)) {
+        json_write_double(out, v);
+        return;
+    }
+    for (int prec = a < 1e-290 ? 1 : 15; prec <= 17; prec++) {
+        snprintf(t, sizeof(t), "%.*e", prec - 1, v);
+        if (strtod(t, NULL) == v)
+            break;
+    }
+    e = strchr(t, 'e');
+    exp10 = atoi(e + 1);
+    while (e > t && e[-1] == '0' && memchr(t, '.', (size_t)(e - t)))
+        e--;
+    if (e[-1] == '.')
+        e--;
+    buf_add(out, t, (size_t)(e - t));
+    buf_printf(out, "e%c%02d", exp10 < 0 ? '-' : '+', abs(exp10));
+}
+
+static void write_time(struct buf *out, int64_t ms)
+{
+    buf_add_i64(out, ms / 1000);
+    if (ms % 1000) {
+        char frac[8];
+
+        snprintf(frac, sizeof(frac), ".%03d", (int)llabs(ms % 1000));
+        for (size_t n = strlen(frac); frac[n - 1] == '0'; n--)
+            frac[n - 1] = '\0';
+        buf_add_cstr(out, frac);
+    }
+}
+
+static void write_labels(struct buf *out, struct labels l)
+{
+    buf_add_cstr(out, "{\"metric\":{");
+    for (size_t i = 0; i < l.n; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        json_write_str(out, l.items[i].name);
+        buf_add_char(out, ':');
+        json_write_str(out, l.items[i].value);
+    }
+    buf_add_cstr(out, "},");
+}
+
+static void write_point(struct buf *out, int64_t t, double v)
+{
+    buf_add_char(out, '[');
+    write_time(out, t);
+    buf_add_cstr(out, ",\"");
+    promql_write_float(out, v);
+    buf_add_cstr(out, "\"]");
+}
+
+void promql_write_json(struct buf *out, const struct promql_result *r)
+{
+    static const char *const types[] = {"scalar", "string", "vector", "matrix"};
+
+    buf_printf(out, "{\"resultType\":\"%s\",\"result\":", types[r->type]);
+    if (r->type == PROMQL_SCALAR) {
+        write_point(out, r->t_ms, r->scalar);
+    } else if (r->type == PROMQL_STRING) {
+        buf_add_char(out, '[');
+        write_time(out, r->t_ms);
+        buf_add_char(out, ',');
+        json_write_str(out, r->string);
+        buf_add_char(out, ']');
+    } else {
+        buf_add_char(out, '[');
+        for (size_t i = 0; i < r->n; i++) {
+            buf_add_cstr(out, i ? "," : "");
+            write_labels(out, r->type == PROMQL_VECTOR ? r->vector[i].labels : r->matrix[i].labels);
+            if (r->type == PROMQL_VECTOR) {
+                buf_add_cstr(out, "\"value\":");
+                write_point(out, r->t_ms, r->vector[i].v);
+            } else {
+                buf_add_cstr(out, "\"values\":[");
+                for (size_t k = 0; k < r->matrix[i].n; k++) {
+                    buf_add_cstr(out, k ? "," : "");
+                    write_point(out, r->matrix[i].points[k].t_ms, r->matrix[i].points[k].v);
+                }
+                buf_add_char(out, ']');
+            }
+            buf_add_char(out, '}');
+        }
+        buf_add_char(out, ']');
+    }
+    buf_add_char(out, '}');
+}

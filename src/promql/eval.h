@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the evaluator: one instant at a time, everything in one arena. */
+#ifndef FB_PROMQL_EVAL_H
+#define FB_PROMQL_EVAL_H
+
+#include "promql/ast.h"
+
+struct eval {
+    struct tsdb *db;
+    struct arena *a;
+    const struct promql_options *o;
+    int64_t t;              /* of this instant */
+    int64_t start, end;     /* of the whole query */
+    int64_t lookback, default_step;
+    size_t samples, max_samples;
+    struct err *err;
+    struct buf *warnings;
+};
+
+struct sample {
+    struct labels labels;
+    int64_t t; /* of the underlying sample, for timestamp() */
+    double v;
+};
+
+struct range_series {
+    struct labels labels;
+    struct promql_point *p;
+    size_t n, cap;
+};
+
+struct value {
+    enum promql_type type;
+    double scalar;
+    struct str string;
+    struct sample *vec;
+    struct range_series *mat;
+    size_t n, cap;
+    /* of a matrix: its window */
+    int64_t range_ms, window_end;
+    const struct expr *source;
+};
+
+int eval_expr(struct eval *e, const struct expr *x, struct value *ret);
+void value_add(struct eval *e, struct value *v, struct labels l, double x);
+struct labels labels_without_name(struct eval *e, struct labels l);
+struct str labels_get(struct labels l, struct str name);
+/* A copy with name set to value (empty: removed). */
+struct labels labels_with(struct eval *e, struct labels l, struct str name, struct str value);
+bool labels_equal(struct labels a, struct labels b);
+void eval_warn(struct eval *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int eval_aggregate(struct eval *e, const struct expr *x, struct value *ret);
+int eval_binary(struct eval *e, const struct expr *x, struct value *ret);
+/* Kahan-Neumaier summation, as Prometheus sums. */
+static inline double kahan(double inc, double sum, double *c)
+{
+    double t = sum + inc;
+
+    if (__builtin_isinf(t))
+        *c = 0;
+    else if (__builtin_fabs(sum) >= __builtin_fabs(inc))
+        *c += (sum - t) + inc;
+    else
+        *c += (inc - t) + sum;
+    return t;
+}
+double quantile_of(double q, double *v, size_t n); /* sorts v */
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * PromQL over the tsdb: parsed once, evaluated as often as one likes. Float samples. Ranges and look-back are
+ * open on the left, as in current Prometheus. */
+#ifndef FB_PROMQL_PROMQL_H
+#define FB_PROMQL_PROMQL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "tsdb/tsdb.h"
+
+struct promql;
+
+/* ERR_BAD_INPUT: "1:5: parse error: ..." */
+int promql_parse(struct str text, struct promql **ret, struct err *err);
+void promql_free(struct promql *q);
+
+enum promql_type { PROMQL_SCALAR, PROMQL_STRING, PROMQL_VECTOR, PROMQL_MATRIX };
+
+struct promql_sample {
+    struct labels labels;
+    double v;
+};
+
+struct promql_point {
+    int64_t t_ms;
+    double v;
+};
+
+struct promql_series {
+    struct labels labels;
+    struct promql_point *points;
+    size_t n, cap;
+};
+
+struct promql_result {
+    struct arena arena; /* holds everything below */
+    enum promql_type type;
+    int64_t t_ms;
+    double scalar;
+    struct str string;
+    struct promql_sample *vector;
+    struct promql_series *matrix;
+    size_t n;
+    struct buf warnings; /* one a line */
+};
+
+struct promql_options {
+    int64_t lookback_ms; /* 0: 5 min */
+    size_t max_samples;  /* 0: 50 million */
+    /* Narrows every selector: only series for which it is true count. May be NULL. */
+    bool (*filter)(void *ctx, const struct series *s);
+    void *filter_ctx;
+};
+
+int promql_instant(struct tsdb *db, const struct promql *q, int64_t t_ms, const struct promql_options *o,
+                   struct promql_result *ret, struct err *err);
+/* Always a matrix. At most 11,000 steps. */
+int promql_range(struct tsdb *db, const struct promql *q, int64_t start_ms, int64_t end_ms, int64_t step_ms,
+                 const struct promql_options *o, struct promql_result *ret, struct err *err);
+void promql_result_done(struct promql_result *r);
+enum promql_type promql_type_of(const struct promql *q);
+
+/* For triggers. */
+bool promql_is_bare_selector(const struct promql *q); /* nothing but metric{...} [offset] */
+/* A comparison or set operator anywhere: an empty answer is then an answer. */
+bool promql_may_be_empty(const struct promql *q);
+/* Series that the expression's selectors match now, each once. */
+void promql_each_series(struct tsdb *db, const struct promql *q, void (*fn)(void *arg, struct series *s), void *arg);
+
+/* {"resultType":...,"result":...} as the HTTP API writes it. */
+void promql_write_json(struct buf *out, const struct promql_result *r);
+/* Go's formatting of a float: 1e-07, +Inf, NaN. */
+void promql_write_float(struct buf *out, double v);
+/* "5m", "1h30m", "90": milliseconds. */
+bool promql_parse_duration(struct str s, int64_t *ret_ms);
+/* Matchers of a selector text for /series and friends; each via fn's matchers. */
+int promql_parse_selector(struct str text, struct promql **ret, const struct matcher **ret_m, size_t *ret_n, struct err *err);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recent samples in memory: series by label set, compressed chunks, an index from label pairs to series. One
+ * thread. Timestamps are wall milliseconds; a sample older than the newest of its series is refused, the same
+ * time with the same value is taken silently.
+ *
+ * Chunk: up to 120 samples. Time as delta of deltas (zigzag varint), value as XOR with the one before: one byte
+ * 0 for "the same", else (leading zero bytes << 4 | length) and the bytes between. */
+#ifndef FB_TSDB_TSDB_H
+#define FB_TSDB_TSDB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct tsdb;
+struct series;
+
+struct label {
+    struct str name, value;
+};
+
+struct labels {
+    size_t n;
+    const struct label *items; /* sorted by name; no empty values; __name__ is one of them */
+};
+
+/* The staleness marker: a NaN of its own. */
+#define TSDB_STALE_BITS 0x7ff0000000000002ULL
+double tsdb_stale(void);
+bool tsdb_is_stale(double v);
+
+struct tsdb_options {
+    int64_t retention_ms; /* 0: 15 min; negative: for ever */
+    size_t max_bytes;     /* 0: 512 MiB; beyond, the oldest chunks go first */
+};
+
+struct tsdb *tsdb_new(const struct tsdb_options *o);
+void tsdb_free(struct tsdb *db);
+
+/* The series of these labels (copied, sorted here), made if new; one reference more. */
+struct series *tsdb_series(struct tsdb *db, const struct label *labels, size_t n);
+void tsdb_release(struct series *s);
+const struct labels *series_labels(const struct series *s);
+struct str series_label(const struct series *s, const char *name); /* STR_NONE: absent */
+uint64_t series_hash(const struct series *s);
+enum tsdb_append { TSDB_APPENDED, TSDB_DUPLICATE, TSDB_OUT_OF_ORDER };
+enum tsdb_append tsdb_append(struct tsdb *db, struct series *s, int64_t t_ms, double v);
+/* Time of the newest sample; INT64_MIN: none. */
+int64_t series_newest(const struct series *s);
+
+enum match_op { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE };
+struct matcher {
+    enum match_op op;
+    struct str name, value;
+    bool (*regex)(const void *ctx, struct str value); /* RE, NRE */
+    const void *ctx;
+};
+/* Calls fn for every series that matches all; fn must not append. */
+void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n, void (*fn)(void *arg, struct series *s), void *arg);
+bool matcher_matches(const struct matcher *m, struct str value); /* absent label: empty value */
+
+/* Samples of one series in order of time. */
+struct series_iter {
+    const struct series *s;
+    size_t chunk, at, left;
+    int64_t t, delta;
+    uint64_t bits;
+    bool has;
+};
+/* Positions before the first sample at or after from_ms. */
+void series_seek(struct series_iter *it, const struct series *s, int64_t from_ms);
+bool series_next(struct series_iter *it, int64_t *ret_t, double *ret_v);
+/* The newest sample at or before t_ms and after t_ms - back_ms; false if there is none. */
+bool series_at(const struct series *s, int64_t t_ms, int64_t back_ms, int64_t *ret_t, double *ret_v);
+
+/* Drops what is older than the retention, and series without samples and references. */
+void tsdb_sweep(struct tsdb *db, int64_t now_ms);
+size_t tsdb_bytes(const struct tsdb *db);
+size_t tsdb_series_count(const struct tsdb *db);
+uint64_t tsdb_samples_total(const struct tsdb *db); /* appended since the start */
+
+#endif
