@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The web port: Prometheus' HTTP API over the built-in store, flyball's own /metrics, /sd/pods for http_sd. The Host
+ * header is held against a list, so that no web page reaches it by DNS rebinding. */
+#ifndef FB_TELEMETRY_WEB_H
+#define FB_TELEMETRY_WEB_H
+
+#include "net/http_server.h"
+#include "telemetry/rounds.h"
+
+struct web;
+
+struct web_options {
+    struct net_addr listen;
+    struct tsdb *db;
+    struct rounds *rounds; /* may be NULL */
+    /* Exposition text of flyball's own series. */
+    void (*own_metrics)(void *ctx, struct buf *out);
+    void *ctx;
+};
+
+int web_new(struct loop *l, const struct web_options *o, struct web **ret, struct err *err);
+struct net_addr web_addr(const struct web *w);
+void web_free(struct web *w);
+
+#endif
