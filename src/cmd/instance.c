@@ -10,10 +10,13 @@
 #include "controllers/gc.h"
 #include "controllers/isvc.h"
 #include "controllers/replicaset.h"
+#include "controllers/scaledobject.h"
 #include "controllers/service.h"
+#include "gateway/gateway.h"
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
+#include "telemetry/web.h"
 
 struct instance {
     struct loop *loop;
@@ -29,6 +32,12 @@ struct instance {
     struct replicaset_controller *replicaset;
     struct service_controller *service;
     struct gc *gc;
+    struct gateway *gateway;
+    struct tsdb *db;
+    struct rounds *rounds;
+    struct web *web;
+    struct trigger_world world;
+    struct scaledobject_controller *scaledobject;
 };
 
 #define PORT_TRIES 50
@@ -91,12 +100,96 @@ static int open_node(struct instance *i, const struct instance_options *o, struc
                               .data_dir = o->data_dir,
                               .addresses = &i->addresses,
                               .pod_user = o->pod_user,
-                              .image_map = o->image_maps};
+                              .image_map = o->image_maps,
+                              .drain = gateway_drain,
+                              .drain_ctx = i->gateway};
     int r = node_new(&no, &i->node, err);
 
     if (r == 0)
         apiserver_set_logs(i->api, node_log_source(i->node));
     return r;
+}
+
+/* Flyball's own series, on the control thread. */
+static void own_metrics(void *ctx, struct buf *out)
+{
+    struct instance *i = ctx;
+
+    gateway_metrics(i->gateway, out);
+    if (i->scaledobject)
+        scaledobject_metrics(i->scaledobject, out);
+}
+
+static int open_gateway(struct instance *i, const struct net_addr *addr, struct err *err)
+{
+    struct gateway_options o = {.cluster = store_cluster(i->store), .listen = *addr};
+
+    return gateway_new(&o, &i->gateway, err);
+}
+
+static int open_web(struct instance *i, const struct net_addr *addr, struct err *err)
+{
+    struct web_options o = {
+        .listen = *addr, .db = i->db, .rounds = i->rounds, .own_metrics = own_metrics, .ctx = i};
+
+    return web_new(i->loop, &o, &i->web, err);
+}
+
+static int open_telemetry(struct instance *i, const struct instance_options *o, struct err *err)
+{
+    struct rounds_options ro = {
+        .cluster = store_cluster(i->store), .http = i->http, .interval_ms = o->scrape_interval_ms};
+    int r;
+
+    i->db = tsdb_new(&(struct tsdb_options){0});
+    ro.db = i->db;
+    i->rounds = rounds_new(&ro);
+    r = listen_on(i, o->gateway_listen, "--gateway-listen", 8080, open_gateway, err);
+    return r < 0 ? r : listen_on(i, o->web_listen, "--web-listen", 9090, open_web, err);
+}
+
+static void ignore_result(void *arg, const struct object *now, const struct err *err)
+{
+    (void)arg;
+    (void)now;
+    (void)err;
+}
+
+/* istio-system/prometheus is our own Prometheus API, until the user points it elsewhere. Its
+ * Endpoints follow our port only while they are ours. */
+static void point_prometheus_at_us(struct instance *i)
+{
+    struct cluster *c = store_cluster(i->store);
+    struct net_addr a = web_addr(i->web);
+    const struct object *eps =
+        cluster_get(c, KIND_ENDPOINTS, STR("istio-system"), STR("prometheus"));
+    char ip[64];
+    AUTO_JSON json_t *service =
+        json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:[{s:s,s:i,s:i}]}}", "apiVersion", "v1", "kind",
+                  "Service", "metadata", "name", "prometheus", "namespace", "istio-system", "spec",
+                  "ports", "name", "http", "port", 9090, "targetPort", 9090);
+    AUTO_JSON json_t *endpoints = json_pack(
+        "{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i}]}]}", "apiVersion", "v1", "kind",
+        "Endpoints", "metadata", "name", "prometheus", "namespace", "istio-system", "labels",
+        "flyball.dev/built-in", "true", "subsets", "addresses", "ip", net_addr_ip(&a, ip), "ports",
+        "name", "http", "port", (int)net_addr_port(&a));
+
+    cluster_write(c,
+                  &(struct cluster_write){.verb = CLUSTER_CREATE,
+                                          .kind = KIND_SERVICE,
+                                          .ns = STR("istio-system"),
+                                          .tree = service,
+                                          .manager = "flyball"},
+                  ignore_result, NULL);
+    if (!eps || object_label(eps, "flyball.dev/built-in").n)
+        cluster_write(c,
+                      &(struct cluster_write){.verb = eps ? CLUSTER_UPDATE : CLUSTER_CREATE,
+                                              .kind = KIND_ENDPOINTS,
+                                              .ns = STR("istio-system"),
+                                              .name = STR("prometheus"),
+                                              .tree = endpoints,
+                                              .manager = "flyball"},
+                      ignore_result, NULL);
 }
 
 static void start_controllers(struct instance *i)
@@ -105,11 +198,16 @@ static void start_controllers(struct instance *i)
 
     apiserver_bootstrap(i->store);
     isvc_bootstrap(c);
+    point_prometheus_at_us(i);
+    i->world =
+        (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web_addr(i->web)};
     i->isvc = isvc_controller_new(c);
     i->deployment = deployment_controller_new(c);
     i->replicaset = replicaset_controller_new(c);
     i->service = service_controller_new(c);
     i->gc = gc_new(c);
+    i->scaledobject =
+        scaledobject_controller_new(&(struct scaledobject_deps){&i->world, i->rounds});
 }
 
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,
@@ -125,8 +223,10 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
     if (r == 0) {
         i->http->resolve = names_hook;
         i->http->resolve_ctx = store_cluster(i->store);
-        r = open_node(i, o, err);
+        r = open_telemetry(i, o, err);
     }
+    if (r == 0)
+        r = open_node(i, o, err);
     if (r < 0) {
         instance_free(i);
         return r;
@@ -143,12 +243,12 @@ struct net_addr instance_api_addr(const struct instance *i)
 
 struct net_addr instance_gateway_addr(const struct instance *i)
 {
-    return apiserver_addr(i->api);
+    return gateway_addr(i->gateway);
 }
 
 struct net_addr instance_web_addr(const struct instance *i)
 {
-    return apiserver_addr(i->api);
+    return web_addr(i->web);
 }
 
 void instance_stop(struct instance *i, void (*done)(void *arg), void *arg)
@@ -161,13 +261,18 @@ void instance_free(struct instance *i)
     if (!i)
         return;
     apiserver_free(i->api);
+    web_free(i->web);
+    scaledobject_controller_free(i->scaledobject);
+    rounds_free(i->rounds);
     node_free(i->node);
+    gateway_free(i->gateway);
     isvc_controller_free(i->isvc);
     deployment_controller_free(i->deployment);
     replicaset_controller_free(i->replicaset);
     service_controller_free(i->service);
     gc_free(i->gc);
     http_client_free(i->http);
+    tsdb_free(i->db);
     store_close(i->store);
     tls_server_free(i->tls);
     pki_done(&i->pki);

@@ -84,7 +84,8 @@ static void tell_drained(struct gateway *g, struct upstream *u)
 
 /* --- one request --- */
 
-static void reply_error(struct http_x *x, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void reply_error(struct http_x *x, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 static void reply_error(struct http_x *x, int status, const char *fmt, ...)
 {
     struct http_header retry = {STR("retry-after"), STR("1")};
@@ -137,8 +138,15 @@ static void on_client_close(void *arg, struct http_x *x)
 
 static bool is_hop_by_hop(struct str name)
 {
-    static const char *const names[] = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
-                                        "upgrade", "proxy-authenticate", "proxy-authorization"};
+    static const char *const names[] = {"connection",
+                                        "keep-alive",
+                                        "proxy-connection",
+                                        "te",
+                                        "trailer",
+                                        "transfer-encoding",
+                                        "upgrade",
+                                        "proxy-authenticate",
+                                        "proxy-authorization"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq_nocase(name, str_of(names[i])))
@@ -199,7 +207,8 @@ static void on_answer_done(void *arg, const struct err *err)
         choose_and_send(p);
     } else {
         leave_upstream(p);
-        reply_error(p->x, err->code == ERR_TIMEOUT ? 504 : 502, "the pod did not answer: %s", err->msg);
+        reply_error(p->x, err->code == ERR_TIMEOUT ? 504 : 502, "the pod did not answer: %s",
+                    err->msg);
     }
 }
 
@@ -259,7 +268,8 @@ static void copy_headers(struct proxy *p)
 
     p->headers = mem_array(req->headers.n + 4, sizeof(*p->headers));
     for (size_t i = 0; i < req->headers.n; i++)
-        if (!is_hop_by_hop(req->headers.items[i].name) && !str_eq_nocase(req->headers.items[i].name, STR("expect")))
+        if (!is_hop_by_hop(req->headers.items[i].name) &&
+            !str_eq_nocase(req->headers.items[i].name, STR("expect")))
             add_header(p, req->headers.items[i].name, req->headers.items[i].value);
     buf_add_cstr(&p->address, net_addr_ip(&req->peer, ip));
     if (http_header_get(&req->headers, "x-forwarded-for").p == NULL)
@@ -280,23 +290,24 @@ static bool choose_and_send(struct proxy *p)
 
     if (!e) {
         atomic_fetch_add(&p->g->unready, 1);
-        reply_error(p->x, 503, "Service '%s/%s' has no ready pod: kubectl get pods -n %s shows why", b ? b->ns : "?",
-                    b ? b->service : "?", b ? b->ns : "?");
+        reply_error(p->x, 503, "Service '%s/%s' has no ready pod: kubectl get pods -n %s shows why",
+                    b ? b->ns : "?", b ? b->service : "?", b ? b->ns : "?");
         return false;
     }
     p->tries++;
     p->up = upstream_of(p->g, e);
     atomic_fetch_add(&p->up->in_flight, 1);
-    p->call = http_client_send(p->g->client, &(struct http_call_options){.method = method,
-                                                                         .addr = &e->addr,
-                                                                         .target = req->target,
-                                                                         .headers = &headers,
-                                                                         .body_follows = p->has_body,
-                                                                         .arg = p,
-                                                                         .on_head = on_answer_head,
-                                                                         .on_data = on_answer_data,
-                                                                         .on_done = on_answer_done,
-                                                                         .on_drain = on_call_drain});
+    p->call =
+        http_client_send(p->g->client, &(struct http_call_options){.method = method,
+                                                                   .addr = &e->addr,
+                                                                   .target = req->target,
+                                                                   .headers = &headers,
+                                                                   .body_follows = p->has_body,
+                                                                   .arg = p,
+                                                                   .on_head = on_answer_head,
+                                                                   .on_data = on_answer_data,
+                                                                   .on_done = on_answer_done,
+                                                                   .on_drain = on_call_drain});
     if (p->has_body)
         http_x_read(p->x, on_request_part, p);
     return true;
@@ -308,7 +319,8 @@ static void list_hosts(const struct routes *r, struct buf *out)
     size_t i = 0, n = 0;
 
     while (table_next(&r->hosts, &i, &host, NULL)) {
-        if (str_ends(host, STR(".svc")) || str_ends(host, STR(".svc.cluster.local")) || str_chr(host, '.') < 0)
+        if (str_ends(host, STR(".svc")) || str_ends(host, STR(".svc.cluster.local")) ||
+            str_chr(host, '.') < 0)
             continue;
         if (n++ < 10)
             buf_printf(out, "%s%.*s", n > 1 ? ", " : "", STR_ARG(host));
@@ -332,8 +344,9 @@ static void on_request(void *ctx, struct http_x *x)
         atomic_fetch_add(&g->unrouted, 1);
         if (g->routes)
             list_hosts(g->routes, &hosts);
-        reply_error(x, 404, "no route for host '%.*s'; known hosts: %s", (int)(req->host.n < 200 ? req->host.n : 200),
-                    req->host.p ? req->host.p : "", buf_cstr(&hosts));
+        reply_error(x, 404, "no route for host '%.*s'; known hosts: %s",
+                    (int)(req->host.n < 200 ? req->host.n : 200), req->host.p ? req->host.p : "",
+                    buf_cstr(&hosts));
         buf_done(&hosts);
         return;
     }
@@ -376,7 +389,8 @@ static void sweep_upstreams(struct gateway *g)
     while (n < ARRAY_LEN(gone) && table_next(&g->upstreams, &i, NULL, &v)) {
         struct upstream *u = v;
 
-        if (!u->drained && atomic_load(&u->in_flight) == 0 && !is_routed(g->routes, u->uid) && strchr(u->uid, '-'))
+        if (!u->drained && atomic_load(&u->in_flight) == 0 && !is_routed(g->routes, u->uid) &&
+            strchr(u->uid, '-'))
             gone[n++] = u;
     }
     pthread_mutex_lock(&g->mutex);
@@ -411,7 +425,8 @@ static void rebuild(void *arg)
     loop_post_threadsafe(g->loop, take_routes, h);
 }
 
-static void on_change(void *arg, enum cluster_event event, const struct object *was, const struct object *now)
+static void on_change(void *arg, enum cluster_event event, const struct object *was,
+                      const struct object *now)
 {
     struct gateway *g = arg;
 
@@ -471,16 +486,20 @@ void gateway_metrics(struct gateway *g, struct buf *out)
         const char *name, *type, *help;
         size_t at;
     } rows[] = {
-        {"flyball_gateway_in_flight", "gauge", "Requests in flight to a pod.", offsetof(struct upstream, in_flight)},
-        {"flyball_gateway_requests_total", "counter", "Requests answered by a pod.", offsetof(struct upstream, total)},
-        {"flyball_gateway_errors_total", "counter", "Requests that a pod did not answer whole.", offsetof(struct upstream, failed)},
+        {"flyball_gateway_in_flight", "gauge", "Requests in flight to a pod.",
+         offsetof(struct upstream, in_flight)},
+        {"flyball_gateway_requests_total", "counter", "Requests answered by a pod.",
+         offsetof(struct upstream, total)},
+        {"flyball_gateway_errors_total", "counter", "Requests that a pod did not answer whole.",
+         offsetof(struct upstream, failed)},
     };
     size_t i;
     void *v;
 
     pthread_mutex_lock(&g->mutex);
     for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
-        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[k].name, rows[k].help, rows[k].name, rows[k].type);
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[k].name, rows[k].help, rows[k].name,
+                   rows[k].type);
         i = 0;
         while (table_next(&g->upstreams, &i, NULL, &v)) {
             struct upstream *u = v;
@@ -490,12 +509,13 @@ void gateway_metrics(struct gateway *g, struct buf *out)
         }
     }
     pthread_mutex_unlock(&g->mutex);
-    buf_printf(out,
-               "# HELP flyball_gateway_unrouted_total Requests for a host that no Ingress names.\n"
-               "# TYPE flyball_gateway_unrouted_total counter\nflyball_gateway_unrouted_total %lld\n"
-               "# HELP flyball_gateway_unready_total Requests for a Service without a ready pod.\n"
-               "# TYPE flyball_gateway_unready_total counter\nflyball_gateway_unready_total %lld\n",
-               (long long)atomic_load(&g->unrouted), (long long)atomic_load(&g->unready));
+    buf_printf(
+        out,
+        "# HELP flyball_gateway_unrouted_total Requests for a host that no Ingress names.\n"
+        "# TYPE flyball_gateway_unrouted_total counter\nflyball_gateway_unrouted_total %lld\n"
+        "# HELP flyball_gateway_unready_total Requests for a Service without a ready pod.\n"
+        "# TYPE flyball_gateway_unready_total counter\nflyball_gateway_unready_total %lld\n",
+        (long long)atomic_load(&g->unrouted), (long long)atomic_load(&g->unready));
 }
 
 /* --- life --- */
@@ -512,7 +532,8 @@ int gateway_new(const struct gateway_options *o, struct gateway **ret, struct er
 {
     static const enum kind_id kinds[] = {KIND_INGRESS, KIND_SERVICE, KIND_ENDPOINTS};
     struct gateway *g = mem_zalloc(sizeof(*g));
-    struct http_server_options so = {.addr = o->listen, .on_request = on_request, .ctx = g, .server_name = "gateway"};
+    struct http_server_options so = {
+        .addr = o->listen, .on_request = on_request, .ctx = g, .server_name = "gateway"};
     int r;
 
     g->o = *o;

@@ -17,20 +17,19 @@ static void add_endpoints(struct backend *b, const json_t *eps, int64_t port, co
     const json_t *subset, *a, *p;
     size_t i, k, m;
 
-    json_array_foreach(json_at(eps, "subsets"), i, subset)
-    {
+    json_array_foreach (json_at(eps, "subsets"), i, subset) {
         int64_t target = 0;
 
-        json_array_foreach(json_at(subset, "ports"), m, p)
-        {
-            if (json_array_size(json_at(subset, "ports")) == 1 || strcmp(json_text(p, "name", ""), port_name) == 0)
+        json_array_foreach (json_at(subset, "ports"), m, p) {
+            if (json_array_size(json_at(subset, "ports")) == 1 ||
+                strcmp(json_text(p, "name", ""), port_name) == 0)
                 target = json_int(p, "port", 0);
         }
-        json_array_foreach(json_at(subset, "addresses"), k, a)
-        {
+        json_array_foreach (json_at(subset, "addresses"), k, a) {
             struct endpoint e = {0};
 
-            if (net_addr_set(&e.addr, json_text(a, "ip", ""), (uint16_t)(target ? target : port)) < 0)
+            if (net_addr_set(&e.addr, json_text(a, "ip", ""), (uint16_t)(target ? target : port)) <
+                0)
                 continue;
             e.uid = mem_strdup(json_text(a, "targetRef.uid", ""));
             e.ns = mem_strdup(b->ns);
@@ -41,7 +40,8 @@ static void add_endpoints(struct backend *b, const json_t *eps, int64_t port, co
     }
 }
 
-static struct backend *backend_of(struct building *x, struct str ns, const char *service, int64_t port)
+static struct backend *backend_of(struct building *x, struct str ns, const char *service,
+                                  int64_t port)
 {
     struct routes *r = x->r;
     const struct object *svc = cluster_get(x->c, KIND_SERVICE, ns, str_of(service));
@@ -55,8 +55,7 @@ static struct backend *backend_of(struct building *x, struct str ns, const char 
     for (i = 0; i < r->n; i++)
         if (str_is(ns, r->backends[i]->ns) && strcmp(r->backends[i]->service, service) == 0)
             return r->backends[i];
-    json_array_foreach(json_at(stree, "spec.ports"), i, p)
-    {
+    json_array_foreach (json_at(stree, "spec.ports"), i, p) {
         if (json_int(p, "port", 0) == port || port == 0) {
             port_name = json_text(p, "name", "");
             break;
@@ -93,14 +92,14 @@ static void add_ingress(void *arg, const struct object *o)
     const json_t *rule;
     size_t i;
 
-    json_array_foreach(json_at(tree, "spec.rules"), i, rule)
-    {
+    json_array_foreach (json_at(tree, "spec.rules"), i, rule) {
         const json_t *path = json_array_get(json_at(rule, "http.paths"), 0);
         const char *service = json_text(path, "backend.service.name", NULL);
 
         if (service)
-            add_host(x->r, json_text(rule, "host", ""),
-                     backend_of(x, o->ns, service, json_int(path, "backend.service.port.number", 80)));
+            add_host(
+                x->r, json_text(rule, "host", ""),
+                backend_of(x, o->ns, service, json_int(path, "backend.service.port.number", 80)));
     }
 }
 
@@ -117,7 +116,8 @@ static void add_service(void *arg, const struct object *o)
         else if (i == 1)
             snprintf(host, sizeof(host), "%.*s.%.*s.svc", STR_ARG(o->name), STR_ARG(o->ns));
         else
-            snprintf(host, sizeof(host), "%.*s.%.*s.svc.cluster.local", STR_ARG(o->name), STR_ARG(o->ns));
+            snprintf(host, sizeof(host), "%.*s.%.*s.svc.cluster.local", STR_ARG(o->name),
+                     STR_ARG(o->ns));
         add_host(x->r, host, b);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Routing tables: hosts to Services to ready pods, built on the control thread out of Ingress, Service and
- * Endpoints objects, then never changed. */
+ * Routing tables: hosts to Services to ready pods, built on the control thread out of Ingress,
+ * Service and Endpoints objects, then never changed. */
 #ifndef FB_GATEWAY_ROUTES_H
 #define FB_GATEWAY_ROUTES_H
 
@@ -28,7 +28,8 @@ struct routes {
 
 struct routes *routes_build(struct cluster *c);
 void routes_free(struct routes *r);
-/* By Host header: case and port do not count. Names of the cluster (NAME.NAMESPACE.svc...) are hosts too. */
+/* By Host header: case and port do not count. Names of the cluster (NAME.NAMESPACE.svc...) are
+ * hosts too. */
 const struct backend *routes_find(const struct routes *r, struct str host);
 
 #endif

@@ -7,9 +7,37 @@
 #include "promql/promql.h"
 #include "promql/re2_shim.h"
 
-enum node_type { N_NUMBER, N_STRING, N_SELECTOR, N_MATRIX, N_SUBQUERY, N_CALL, N_AGGREGATE, N_BINARY, N_UNARY, N_PAREN };
+enum node_type {
+    N_NUMBER,
+    N_STRING,
+    N_SELECTOR,
+    N_MATRIX,
+    N_SUBQUERY,
+    N_CALL,
+    N_AGGREGATE,
+    N_BINARY,
+    N_UNARY,
+    N_PAREN
+};
 
-enum op { OP_OR, OP_AND, OP_UNLESS, OP_EQL, OP_NEQ, OP_LTE, OP_LSS, OP_GTE, OP_GTR, OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MOD, OP_POW, OP_ATAN2 };
+enum op {
+    OP_OR,
+    OP_AND,
+    OP_UNLESS,
+    OP_EQL,
+    OP_NEQ,
+    OP_LTE,
+    OP_LSS,
+    OP_GTE,
+    OP_GTR,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_MOD,
+    OP_POW,
+    OP_ATAN2
+};
 
 struct function;
 
@@ -26,7 +54,8 @@ struct expr {
     char at_what; /* 0: number, 's' start(), 'e' end() */
     int64_t at_ms;
     const struct function *fn;
-    struct expr **args; /* of calls, aggregates (param first if any), binary (2), unary, paren, matrix/subquery (1) */
+    struct expr **args; /* of calls, aggregates (param first if any), binary (2), unary, paren,
+                           matrix/subquery (1) */
     size_t n_args, cap_args;
     enum op op;
     bool bool_modifier, has_matching, on, group_left, group_right, without, has_grouping;
@@ -44,7 +73,8 @@ struct promql {
     size_t n_patterns, cap_patterns;
 };
 
-/* Types of arguments: 's' scalar, 'v' vector, 'm' range, 't' string; upper case: optional; a final '*' repeats. */
+/* Types of arguments: 's' scalar, 'v' vector, 'm' range, 't' string; upper case: optional; a final
+ * '*' repeats. */
 struct eval;
 struct value;
 struct function {

@@ -19,7 +19,8 @@ static bool in_list(const struct str *list, size_t n, struct str name)
 }
 
 /* Labels that remain: those listed (keep), or those not listed and not the name. */
-static struct labels project(struct eval *e, struct labels l, const struct str *list, size_t n, bool keep)
+static struct labels project(struct eval *e, struct labels l, const struct str *list, size_t n,
+                             bool keep)
 {
     struct label *items = arena_alloc(e->a, (l.n + 1) * sizeof(*items));
     size_t m = 0;
@@ -57,7 +58,6 @@ struct group {
     struct sample *items;
     size_t n, cap;
 };
-
 
 static int by_value(const void *a, const void *b)
 {
@@ -214,9 +214,12 @@ int eval_aggregate(struct eval *e, const struct expr *x, struct value *ret)
         r = eval_expr(e, x->args[x->n_args - 1], &v);
     if (r < 0)
         return r;
-    if (str_is(x->text, "quantile") && (isnan(param.scalar) || param.scalar < 0 || param.scalar > 1))
-        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g", param.scalar);
-    if ((str_is(x->text, "topk") || str_is(x->text, "bottomk") || str_is(x->text, "limitk")) && isnan(param.scalar))
+    if (str_is(x->text, "quantile") &&
+        (isnan(param.scalar) || param.scalar < 0 || param.scalar > 1))
+        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g",
+                  param.scalar);
+    if ((str_is(x->text, "topk") || str_is(x->text, "bottomk") || str_is(x->text, "limitk")) &&
+        isnan(param.scalar))
         return err_set(e->err, ERR_INVALID, "Parameter value is NaN");
     for (size_t i = 0; i < v.n; i++) {
         struct labels l = project(e, v.vec[i].labels, x->labels, x->n_labels, !x->without);
@@ -287,7 +290,8 @@ static bool is_comparison(enum op op)
     return op >= OP_EQL && op <= OP_GTR;
 }
 
-static int vector_scalar(struct eval *e, const struct expr *x, const struct value *l, const struct value *r, struct value *ret)
+static int vector_scalar(struct eval *e, const struct expr *x, const struct value *l,
+                         const struct value *r, struct value *ret)
 {
     bool left_scalar = l->type == PROMQL_SCALAR;
     const struct value *v = left_scalar ? r : l;
@@ -311,7 +315,8 @@ static struct str match_key(struct eval *e, const struct expr *x, struct labels 
     return key_of(e, project(e, l, x->labels, x->n_labels, x->has_matching && x->on));
 }
 
-static int set_operator(struct eval *e, const struct expr *x, const struct value *l, const struct value *r, struct value *ret)
+static int set_operator(struct eval *e, const struct expr *x, const struct value *l,
+                        const struct value *r, struct value *ret)
 {
     struct table index = TABLE_INIT;
     const struct value *indexed = x->op == OP_OR ? l : r;
@@ -335,13 +340,15 @@ static int many_error(struct eval *e, const struct expr *x, const char *side)
 {
     (void)x;
     return err_set(e->err, ERR_INVALID,
-                   "found duplicate series for the match group on the %s hand-side of the operation;many-to-many matching "
+                   "found duplicate series for the match group on the %s hand-side of the "
+                   "operation;many-to-many matching "
                    "not allowed: matching labels must be unique on one side",
                    side);
 }
 
 /* The labels of a result of `many` matched with `one`. */
-static struct labels result_labels(struct eval *e, const struct expr *x, struct labels many, struct labels one)
+static struct labels result_labels(struct eval *e, const struct expr *x, struct labels many,
+                                   struct labels one)
 {
     bool grouped = x->group_left || x->group_right;
     struct labels l = many;
@@ -363,7 +370,8 @@ static struct labels result_labels(struct eval *e, const struct expr *x, struct 
     return l;
 }
 
-static int vector_vector(struct eval *e, const struct expr *x, const struct value *l, const struct value *r, struct value *ret)
+static int vector_vector(struct eval *e, const struct expr *x, const struct value *l,
+                         const struct value *r, struct value *ret)
 {
     const struct value *one = x->group_right ? l : r, *many = x->group_right ? r : l;
     struct table index = TABLE_INIT, used = TABLE_INIT;
@@ -387,7 +395,8 @@ static int vector_vector(struct eval *e, const struct expr *x, const struct valu
         labels = result_labels(e, x, m->labels, o->labels);
         if (!x->group_left && !x->group_right && table_set(&used, key, e)) {
             rc = err_set(e->err, ERR_INVALID,
-                         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)");
+                         "multiple matches for labels: many-to-one matching must be explicit "
+                         "(group_left/group_right)");
             break;
         }
         if (is_comparison(x->op) && !x->bool_modifier) {

@@ -69,7 +69,8 @@ bool labels_equal(struct labels a, struct labels b)
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++)
-        if (!str_eq(a.items[i].name, b.items[i].name) || !str_eq(a.items[i].value, b.items[i].value))
+        if (!str_eq(a.items[i].name, b.items[i].name) ||
+            !str_eq(a.items[i].value, b.items[i].value))
             return false;
     return true;
 }
@@ -90,7 +91,10 @@ struct selecting {
 
 static int64_t moment(const struct eval *e, const struct expr *x)
 {
-    int64_t t = !x->has_at ? e->t : x->at_what == 's' ? e->start : x->at_what == 'e' ? e->end : x->at_ms;
+    int64_t t = !x->has_at          ? e->t
+                : x->at_what == 's' ? e->start
+                : x->at_what == 'e' ? e->end
+                                    : x->at_ms;
 
     return t - x->offset_ms;
 }
@@ -140,13 +144,16 @@ static void pick_range(void *arg, struct series *s)
 static int check_samples(struct eval *e)
 {
     if (e->samples > e->max_samples || e->a->overflow)
-        return err_set(e->err, ERR_LIMIT, "query processing would load too many samples into memory in query execution");
+        return err_set(
+            e->err, ERR_LIMIT,
+            "query processing would load too many samples into memory in query execution");
     return 0;
 }
 
 static int eval_subquery(struct eval *e, const struct expr *x, struct value *ret)
 {
-    int64_t step = x->step_ms ? x->step_ms : e->default_step, end = moment(e, x), from = end - x->range_ms;
+    int64_t step = x->step_ms ? x->step_ms : e->default_step, end = moment(e, x),
+            from = end - x->range_ms;
     int64_t first = from - from % step, save = e->t;
     int r = 0;
 
@@ -243,7 +250,8 @@ static int check_duplicates(struct eval *e, const struct value *v)
         s[i] = (struct seen){labels_hash(v->vec[i].labels), i};
     qsort(s, v->n, sizeof(*s), by_hash);
     for (size_t i = 1; i < v->n && r == 0; i++)
-        if (s[i].hash == s[i - 1].hash && labels_equal(v->vec[s[i].i].labels, v->vec[s[i - 1].i].labels))
+        if (s[i].hash == s[i - 1].hash &&
+            labels_equal(v->vec[s[i].i].labels, v->vec[s[i - 1].i].labels))
             r = duplicate_error(e);
     free(s);
     return r;
@@ -315,7 +323,8 @@ int eval_expr(struct eval *e, const struct expr *x, struct value *ret)
 
 /* --- results --- */
 
-static struct eval begin(struct tsdb *db, const struct promql_options *o, struct promql_result *ret, struct err *err)
+static struct eval begin(struct tsdb *db, const struct promql_options *o, struct promql_result *ret,
+                         struct err *err)
 {
     *ret = (struct promql_result){0};
     return (struct eval){.db = db,
@@ -328,8 +337,8 @@ static struct eval begin(struct tsdb *db, const struct promql_options *o, struct
                          .warnings = &ret->warnings};
 }
 
-int promql_instant(struct tsdb *db, const struct promql *q, int64_t t, const struct promql_options *o,
-                   struct promql_result *ret, struct err *err)
+int promql_instant(struct tsdb *db, const struct promql *q, int64_t t,
+                   const struct promql_options *o, struct promql_result *ret, struct err *err)
 {
     struct eval e = begin(db, o, ret, err);
     struct value v;
@@ -353,14 +362,16 @@ int promql_instant(struct tsdb *db, const struct promql *q, int64_t t, const str
     } else if (v.type == PROMQL_MATRIX) {
         ret->matrix = arena_alloc(e.a, (v.n + 1) * sizeof(*ret->matrix));
         for (size_t i = 0; i < v.n; i++)
-            ret->matrix[i] = (struct promql_series){v.mat[i].labels, v.mat[i].p, v.mat[i].n, v.mat[i].n};
+            ret->matrix[i] =
+                (struct promql_series){v.mat[i].labels, v.mat[i].p, v.mat[i].n, v.mat[i].n};
     }
     return 0;
 }
 
 static int by_labels(const void *a, const void *b)
 {
-    struct labels x = ((const struct promql_series *)a)->labels, y = ((const struct promql_series *)b)->labels;
+    struct labels x = ((const struct promql_series *)a)->labels,
+                  y = ((const struct promql_series *)b)->labels;
 
     for (size_t i = 0; i < x.n && i < y.n; i++) {
         int c = str_cmp(x.items[i].name, y.items[i].name);
@@ -384,7 +395,8 @@ int promql_range(struct tsdb *db, const struct promql *q, int64_t start, int64_t
     e.end = end;
     ret->type = PROMQL_MATRIX;
     if (step <= 0 || end < start || (end - start) / step >= MAX_STEPS)
-        return err_set(err, ERR_BAD_INPUT, "exceeded maximum resolution of 11,000 points per timeseries");
+        return err_set(err, ERR_BAD_INPUT,
+                       "exceeded maximum resolution of 11,000 points per timeseries");
     for (int64_t t = start; t <= end && r == 0; t += step) {
         struct value v;
 

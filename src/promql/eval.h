@@ -10,8 +10,8 @@ struct eval {
     struct tsdb *db;
     struct arena *a;
     const struct promql_options *o;
-    int64_t t;              /* of this instant */
-    int64_t start, end;     /* of the whole query */
+    int64_t t;          /* of this instant */
+    int64_t start, end; /* of the whole query */
     int64_t lookback, default_step;
     size_t samples, max_samples;
     struct err *err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Functions as a table; arithmetic in the order of Prometheus, so that results are equal to the bit. */
+ * Functions as a table; arithmetic in the order of Prometheus, so that results are equal to the
+ * bit. */
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,25 +9,30 @@
 #include "base/mem.h"
 #include "promql/eval.h"
 
-#define FN(name) static int name(struct eval *e, const struct expr *x, struct value *args, struct value *ret)
+#define FN(name) \
+    static int name(struct eval *e, const struct expr *x, struct value *args, struct value *ret)
 
 /* One value per series of a range; false: none. */
-typedef bool over_fn(const struct value *window, const struct range_series *s, double param, double *ret);
+typedef bool over_fn(const struct value *window, const struct range_series *s, double param,
+                     double *ret);
 
-static int over(struct eval *e, const struct value *m, double param, over_fn *fn, bool keep_name, struct value *ret)
+static int over(struct eval *e, const struct value *m, double param, over_fn *fn, bool keep_name,
+                struct value *ret)
 {
     for (size_t i = 0; i < m->n; i++) {
         double v;
 
         if (fn(m, &m->mat[i], param, &v))
-            value_add(e, ret, keep_name ? m->mat[i].labels : labels_without_name(e, m->mat[i].labels), v);
+            value_add(e, ret,
+                      keep_name ? m->mat[i].labels : labels_without_name(e, m->mat[i].labels), v);
     }
     return 0;
 }
 
 /* --- rates --- */
 
-static bool extrapolated(const struct value *w, const struct range_series *s, bool counter, bool rate, double *ret)
+static bool extrapolated(const struct value *w, const struct range_series *s, bool counter,
+                         bool rate, double *ret)
 {
     double result, start, end, interval, average, threshold, factor;
     size_t n = s->n;
@@ -98,7 +104,8 @@ static bool o_idelta(const struct value *w, const struct range_series *s, double
 }
 
 /* Least squares over seconds from `origin`. */
-static void regression(const struct range_series *s, int64_t origin, double *slope, double *intercept)
+static void regression(const struct range_series *s, int64_t origin, double *slope,
+                       double *intercept)
 {
     double n = 0, sx = 0, cx = 0, sy = 0, cy = 0, sxy = 0, cxy = 0, sx2 = 0, cx2 = 0, cov, var;
     bool constant = true;
@@ -262,9 +269,9 @@ static bool o_quantile(const struct value *w, const struct range_series *s, doub
     return true;
 }
 
-#define OVER(name, fn, keep) \
-    FN(name) \
-    { \
+#define OVER(name, fn, keep)                        \
+    FN(name)                                        \
+    {                                               \
         return over(e, &args[0], 0, fn, keep, ret); \
     }
 OVER(f_rate, o_rate, false)
@@ -289,7 +296,8 @@ OVER(f_stdvar_ot, o_stdvar, false)
 FN(f_quantile_ot)
 {
     if (isnan(args[0].scalar) || args[0].scalar < 0 || args[0].scalar > 1)
-        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g", args[0].scalar);
+        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g",
+                  args[0].scalar);
     return over(e, &args[1], args[0].scalar, o_quantile, false, ret);
 }
 
@@ -331,9 +339,9 @@ static double m_rad(double v)
     return v * M_PI / 180;
 }
 
-#define MAP(name, fn) \
-    FN(name) \
-    { \
+#define MAP(name, fn)                     \
+    FN(name)                              \
+    {                                     \
         return map(e, &args[0], fn, ret); \
     }
 MAP(f_abs, fabs)
@@ -371,7 +379,8 @@ FN(f_round)
     double inverse = 1 / (x->n_args > 1 ? args[1].scalar : 1);
 
     for (size_t i = 0; i < args[0].n; i++)
-        value_add(e, ret, labels_without_name(e, args[0].vec[i].labels), floor(args[0].vec[i].v * inverse + 0.5) / inverse);
+        value_add(e, ret, labels_without_name(e, args[0].vec[i].labels),
+                  floor(args[0].vec[i].v * inverse + 0.5) / inverse);
     return 0;
 }
 
@@ -439,7 +448,8 @@ FN(f_timestamp)
 
 typedef double date_fn(const struct tm *tm);
 
-static int dates(struct eval *e, const struct expr *x, const struct value *args, date_fn *fn, struct value *ret)
+static int dates(struct eval *e, const struct expr *x, const struct value *args, date_fn *fn,
+                 struct value *ret)
 {
     struct value now = {0};
     const struct value *v = &args[0];
@@ -495,9 +505,9 @@ static double d_dim(const struct tm *t)
     return days[t->tm_mon] + (t->tm_mon == 1 && (y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)));
 }
 
-#define DATE(name, fn) \
-    FN(name) \
-    { \
+#define DATE(name, fn)                     \
+    FN(name)                               \
+    {                                      \
         return dates(e, x, args, fn, ret); \
     }
 DATE(f_minute, d_minute)
@@ -582,7 +592,8 @@ static bool is_label_name(struct str s)
 }
 
 /* $1, ${name}, $$ of a template. */
-static void expand_template(const struct re2_pattern *re, struct str t, const char **begin, const size_t *len, int groups, struct buf *out)
+static void expand_template(const struct re2_pattern *re, struct str t, const char **begin,
+                            const size_t *len, int groups, struct buf *out)
 {
     for (size_t i = 0; i < t.n; i++) {
         size_t from, n;
@@ -601,8 +612,9 @@ static void expand_template(const struct re2_pattern *re, struct str t, const ch
         }
         brace = t.p[i + 1] == '{';
         from = i + 1 + brace;
-        for (n = 0; from + n < t.n && (t.p[from + n] == '_' || (t.p[from + n] >= '0' && t.p[from + n] <= '9') ||
-                                       ((t.p[from + n] | 0x20) >= 'a' && (t.p[from + n] | 0x20) <= 'z'));
+        for (n = 0; from + n < t.n &&
+                    (t.p[from + n] == '_' || (t.p[from + n] >= '0' && t.p[from + n] <= '9') ||
+                     ((t.p[from + n] | 0x20) >= 'a' && (t.p[from + n] | 0x20) <= 'z'));
              n++)
             ;
         if (n == 0 || (brace && (from + n >= t.n || t.p[from + n] != '}'))) {
@@ -621,7 +633,8 @@ static void expand_template(const struct re2_pattern *re, struct str t, const ch
 
 FN(f_label_replace)
 {
-    struct str dst = args[1].string, template = args[2].string, src = args[3].string, pattern = args[4].string;
+    struct str dst = args[1].string, template = args[2].string, src = args[3].string,
+               pattern = args[4].string;
     const char *begin[32];
     size_t len[32];
     char why[200];
@@ -629,10 +642,12 @@ FN(f_label_replace)
     int groups;
 
     if (!re)
-        return err_set(e->err, ERR_BAD_INPUT, "invalid regular expression in label_replace(): %.*s", STR_ARG(pattern));
+        return err_set(e->err, ERR_BAD_INPUT, "invalid regular expression in label_replace(): %.*s",
+                       STR_ARG(pattern));
     if (!is_label_name(dst)) {
         re2_free(re);
-        return err_set(e->err, ERR_BAD_INPUT, "invalid destination label name in label_replace(): %.*s", STR_ARG(dst));
+        return err_set(e->err, ERR_BAD_INPUT,
+                       "invalid destination label name in label_replace(): %.*s", STR_ARG(dst));
     }
     groups = re2_groups(re) + 1;
     groups = groups > 32 ? 32 : groups;
@@ -655,7 +670,9 @@ FN(f_label_replace)
 FN(f_label_join)
 {
     if (!is_label_name(args[1].string))
-        return err_set(e->err, ERR_BAD_INPUT, "invalid destination label name in label_join(): %.*s", STR_ARG(args[1].string));
+        return err_set(e->err, ERR_BAD_INPUT,
+                       "invalid destination label name in label_join(): %.*s",
+                       STR_ARG(args[1].string));
     for (size_t i = 0; i < args[0].n; i++) {
         struct buf out = BUF_INIT;
 
@@ -664,7 +681,10 @@ FN(f_label_join)
                 buf_add_str(&out, args[2].string);
             buf_add_str(&out, labels_get(args[0].vec[i].labels, args[k].string));
         }
-        value_add(e, ret, labels_with(e, args[0].vec[i].labels, args[1].string, arena_str(e->a, buf_str(&out))), args[0].vec[i].v);
+        value_add(
+            e, ret,
+            labels_with(e, args[0].vec[i].labels, args[1].string, arena_str(e->a, buf_str(&out))),
+            args[0].vec[i].v);
         buf_done(&out);
     }
     return 0;
@@ -701,7 +721,10 @@ static struct histogram *group_buckets(struct eval *e, const struct value *v, si
         size_t k = 0;
 
         if (!le.p || !str_to_double(le, &upper)) {
-            eval_warn(e, "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"%.*s\"", STR_ARG(le));
+            eval_warn(e,
+                      "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
+                      "\"%.*s\"",
+                      STR_ARG(le));
             continue;
         }
         l = labels_without_name(e, labels_with(e, v->vec[i].labels, STR("le"), STR("")));
@@ -718,7 +741,8 @@ static struct histogram *group_buckets(struct eval *e, const struct value *v, si
     return all;
 }
 
-/* Sorted, equal edges merged, counts made to grow. False: not a histogram (no +Inf, fewer than two buckets). */
+/* Sorted, equal edges merged, counts made to grow. False: not a histogram (no +Inf, fewer than two
+ * buckets). */
 static bool tidy(struct eval *e, struct histogram *h)
 {
     size_t m = 0;
@@ -745,7 +769,8 @@ static bool tidy(struct eval *e, struct histogram *h)
         }
     }
     if (forced)
-        eval_warn(e, "PromQL info: input to histogram_quantile needed to be fixed for monotonicity");
+        eval_warn(e,
+                  "PromQL info: input to histogram_quantile needed to be fixed for monotonicity");
     return m >= 2;
 }
 
@@ -785,7 +810,8 @@ FN(f_histogram_quantile)
     struct histogram *all = group_buckets(e, &args[1], &n);
 
     if (isnan(args[0].scalar) || args[0].scalar < 0 || args[0].scalar > 1)
-        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g", args[0].scalar);
+        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g",
+                  args[0].scalar);
     for (size_t i = 0; i < n; i++)
         value_add(e, ret, all[i].labels, bucket_quantile(e, args[0].scalar, &all[i]));
     return 0;
@@ -822,7 +848,8 @@ FN(f_histogram_fraction)
 
         if (tidy(e, &all[i]) && all[i].b[all[i].n - 1].count != 0 && !isnan(lower) && !isnan(upper))
             y = lower >= upper ? 0
-                               : (cumulative(&all[i], upper) - (lower == -INFINITY ? 0 : cumulative(&all[i], lower))) /
+                               : (cumulative(&all[i], upper) -
+                                  (lower == -INFINITY ? 0 : cumulative(&all[i], lower))) /
                                      all[i].b[all[i].n - 1].count;
         value_add(e, ret, all[i].labels, y);
     }

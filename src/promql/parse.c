@@ -12,7 +12,7 @@ enum token { T_EOF, T_IDENT, T_NUMBER, T_STRING, T_DURATION, T_OP, T_PUNCT };
 struct parser {
     struct promql *q;
     struct str text;
-    size_t at;       /* behind the token */
+    size_t at; /* behind the token */
     enum token tok;
     size_t tok_pos;
     struct str word; /* its bytes */
@@ -28,7 +28,8 @@ struct parser {
 
 /* --- errors with positions --- */
 
-__attribute__((format(printf, 3, 4))) static int fail(struct parser *p, size_t pos, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int fail(struct parser *p, size_t pos, const char *fmt,
+                                                      ...)
 {
     int line = 1, col = 1;
     char text[400];
@@ -53,7 +54,10 @@ static int unexpected(struct parser *p, const char *where)
     if (p->tok == T_EOF)
         return fail(p, p->tok_pos, "unexpected end of input%s%s", *where ? " in " : "", where);
     return fail(p, p->tok_pos, "unexpected %s \"%.*s\"%s%s",
-                p->tok == T_IDENT ? "identifier" : p->tok == T_NUMBER ? "number" : p->tok == T_STRING ? "string" : "character",
+                p->tok == T_IDENT    ? "identifier"
+                : p->tok == T_NUMBER ? "number"
+                : p->tok == T_STRING ? "string"
+                                     : "character",
                 STR_ARG(p->word), *where ? " in " : "", where);
 }
 
@@ -69,7 +73,8 @@ bool promql_parse_duration(struct str s, int64_t *ret)
     static const struct {
         const char *unit;
         int64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {"w", 604800000}, {"y", 31536000000}};
+    } units[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},      {"h", 3600000},
+                 {"d", 86400000}, {"w", 604800000}, {"y", 31536000000}};
     int64_t total = 0, last = INT64_MAX;
     size_t i = 0;
     double number;
@@ -92,10 +97,11 @@ bool promql_parse_duration(struct str s, int64_t *ret)
         if (i == from)
             return false;
         for (; u < ARRAY_LEN(units); u++)
-            if (str_starts(str_skip(s, i), str_of(units[u].unit)) && !(u == 2 && str_starts(str_skip(s, i), STR("ms"))))
+            if (str_starts(str_skip(s, i), str_of(units[u].unit)) &&
+                !(u == 2 && str_starts(str_skip(s, i), STR("ms"))))
                 break;
-        if (u == ARRAY_LEN(units) || units[u].ms >= last || __builtin_mul_overflow(n, units[u].ms, &n) ||
-            __builtin_add_overflow(total, n, &total))
+        if (u == ARRAY_LEN(units) || units[u].ms >= last ||
+            __builtin_mul_overflow(n, units[u].ms, &n) || __builtin_add_overflow(total, n, &total))
             return false;
         last = units[u].ms;
         i += strlen(units[u].unit);
@@ -158,7 +164,9 @@ static int read_number(struct parser *p)
         for (; n < left && (isdigit((unsigned char)s[n]) || s[n] == '.'); n++)
             ;
         if (n < left && (s[n] | 0x20) == 'e' && n + 1 < left &&
-            (isdigit((unsigned char)s[n + 1]) || ((s[n + 1] == '+' || s[n + 1] == '-') && n + 2 < left && isdigit((unsigned char)s[n + 2])))) {
+            (isdigit((unsigned char)s[n + 1]) ||
+             ((s[n + 1] == '+' || s[n + 1] == '-') && n + 2 < left &&
+              isdigit((unsigned char)s[n + 2])))) {
             for (n += 2; n < left && isdigit((unsigned char)s[n]); n++)
                 ;
         } else if (n < left && isalpha((unsigned char)s[n])) { /* a duration */
@@ -186,7 +194,8 @@ static int read_number(struct parser *p)
 
 static int next(struct parser *p)
 {
-    static const char *const ops[] = {"==", "!=", "<=", ">=", "=~", "!~", "<", ">", "+", "-", "*", "/", "%", "^", "="};
+    static const char *const ops[] = {"==", "!=", "<=", ">=", "=~", "!~", "<", ">",
+                                      "+",  "-",  "*",  "/",  "%",  "^",  "="};
     const char *s;
 
     for (;;) { /* blanks and comments */
@@ -210,9 +219,11 @@ static int next(struct parser *p)
         p->word = str_n(s, (size_t)(p->text.p + p->at - s));
         return r;
     }
-    if (isdigit((unsigned char)*s) || (*s == '.' && p->at + 1 < p->text.n && isdigit((unsigned char)s[1])))
+    if (isdigit((unsigned char)*s) ||
+        (*s == '.' && p->at + 1 < p->text.n && isdigit((unsigned char)s[1])))
         return read_number(p);
-    if (isalpha((unsigned char)*s) || *s == '_' || (*s == ':' && !p->in_braces && p->at + 1 < p->text.n && is_ident(s[1]))) {
+    if (isalpha((unsigned char)*s) || *s == '_' ||
+        (*s == ':' && !p->in_braces && p->at + 1 < p->text.n && is_ident(s[1]))) {
         size_t n = 1;
 
         while (p->at + n < p->text.n && is_ident(s[n]))
@@ -278,7 +289,8 @@ static bool regex_hook(const void *ctx, struct str value)
     return re2_matches(ctx, value.n ? value.p : "", value.n);
 }
 
-static int add_matcher(struct parser *p, struct expr *e, enum match_op op, struct str name, struct str value, size_t pos)
+static int add_matcher(struct parser *p, struct expr *e, enum match_op op, struct str name,
+                       struct str value, size_t pos)
 {
     struct matcher m = {.op = op, .name = arena_str(&p->q->arena, name), .value = value};
     char why[200];
@@ -293,7 +305,8 @@ static int add_matcher(struct parser *p, struct expr *e, enum match_op op, struc
         m.regex = regex_hook;
         m.ctx = re;
     }
-    e->matchers = arena_grow(&p->q->arena, e->matchers, &e->cap_matchers, e->n_matchers, sizeof(*e->matchers));
+    e->matchers = arena_grow(&p->q->arena, e->matchers, &e->cap_matchers, e->n_matchers,
+                             sizeof(*e->matchers));
     e->matchers[e->n_matchers++] = m;
     return 0;
 }
@@ -368,13 +381,14 @@ static int parse_labels(struct parser *p, struct str **list, size_t *n, size_t *
     return r < 0 ? r : next(p);
 }
 
-static const char *const aggregates[] = {"sum", "avg", "min", "max", "count", "stddev", "stdvar", "group", "topk", "bottomk",
+static const char *const aggregates[] = {"sum",      "avg",          "min",   "max",  "count",
+                                         "stddev",   "stdvar",       "group", "topk", "bottomk",
                                          "quantile", "count_values", "limitk"};
 
 static bool takes_param(struct str name)
 {
-    return str_is(name, "topk") || str_is(name, "bottomk") || str_is(name, "quantile") || str_is(name, "count_values") ||
-           str_is(name, "limitk");
+    return str_is(name, "topk") || str_is(name, "bottomk") || str_is(name, "quantile") ||
+           str_is(name, "count_values") || str_is(name, "limitk");
 }
 
 static int parse_grouping(struct parser *p, struct expr *e)
@@ -388,13 +402,15 @@ static int parse_grouping(struct parser *p, struct expr *e)
     return r < 0 ? r : parse_labels(p, &e->labels, &e->n_labels, &e->cap_labels);
 }
 
-static int need_type(struct parser *p, const struct expr *e, enum promql_type want, const char *where)
+static int need_type(struct parser *p, const struct expr *e, enum promql_type want,
+                     const char *where)
 {
     static const char *const names[] = {"scalar", "string", "instant vector", "range vector"};
 
     if (e->value_type == want)
         return 0;
-    return fail(p, e->pos, "expected type %s in %s, got %s", names[want], where, names[e->value_type]);
+    return fail(p, e->pos, "expected type %s in %s, got %s", names[want], where,
+                names[e->value_type]);
 }
 
 static int parse_aggregate(struct parser *p, const char *name, struct expr **ret)
@@ -417,9 +433,14 @@ static int parse_aggregate(struct parser *p, const char *name, struct expr **ret
     if (!e->has_grouping && (r = parse_grouping(p, e)) < 0)
         return r;
     if (e->n_args != (takes_param(e->text) ? 2u : 1u))
-        return fail(p, e->pos, "wrong number of arguments for aggregate expression provided, expected %d, got %zu",
-                    takes_param(e->text) ? 2 : 1, e->n_args);
-    if (takes_param(e->text) && (r = need_type(p, e->args[0], str_is(e->text, "count_values") ? PROMQL_STRING : PROMQL_SCALAR, "aggregation parameter")) < 0)
+        return fail(
+            p, e->pos,
+            "wrong number of arguments for aggregate expression provided, expected %d, got %zu",
+            takes_param(e->text) ? 2 : 1, e->n_args);
+    if (takes_param(e->text) &&
+        (r = need_type(p, e->args[0],
+                       str_is(e->text, "count_values") ? PROMQL_STRING : PROMQL_SCALAR,
+                       "aggregation parameter")) < 0)
         return r;
     r = need_type(p, e->args[e->n_args - 1], PROMQL_VECTOR, "aggregation expression");
     *ret = e;
@@ -439,11 +460,19 @@ static int check_call(struct parser *p, const struct expr *e)
         required += *c != '*' && islower((unsigned char)*c);
     }
     if (e->n_args < required || (!repeats && e->n_args > total))
-        return fail(p, e->pos, "expected %s%zu argument(s) in %s, got %zu", required == total ? "" : e->n_args < required ? "at least " : "at most ",
+        return fail(p, e->pos, "expected %s%zu argument(s) in %s, got %zu",
+                    required == total      ? ""
+                    : e->n_args < required ? "at least "
+                                           : "at most ",
                     e->n_args < required ? required : total, where, e->n_args);
     for (size_t i = 0; i < e->n_args; i++) {
         char c = (char)tolower((unsigned char)sig[i < total ? i : total - 1]);
-        int r = need_type(p, e->args[i], c == 's' ? PROMQL_SCALAR : c == 't' ? PROMQL_STRING : c == 'm' ? PROMQL_MATRIX : PROMQL_VECTOR, where);
+        int r = need_type(p, e->args[i],
+                          c == 's'   ? PROMQL_SCALAR
+                          : c == 't' ? PROMQL_STRING
+                          : c == 'm' ? PROMQL_MATRIX
+                                     : PROMQL_VECTOR,
+                          where);
 
         if (r < 0)
             return r;
@@ -483,7 +512,8 @@ static int parse_selector(struct parser *p, struct expr **ret)
     int r = 0;
 
     if (p->tok == T_IDENT) {
-        r = add_matcher(p, e, MATCH_EQ, STR("__name__"), arena_str(&p->q->arena, p->word), p->tok_pos);
+        r = add_matcher(p, e, MATCH_EQ, STR("__name__"), arena_str(&p->q->arena, p->word),
+                        p->tok_pos);
         if (r == 0)
             r = next(p);
     }
@@ -512,7 +542,8 @@ static int parse_ident(struct parser *p, struct expr **ret)
     if ((r = next(p)) < 0)
         return r;
     for (size_t i = 0; i < ARRAY_LEN(aggregates); i++)
-        if (str_eq_nocase(name, str_of(aggregates[i])) && (is(p, "(") || is_word(p, "by") || is_word(p, "without"))) {
+        if (str_eq_nocase(name, str_of(aggregates[i])) &&
+            (is(p, "(") || is_word(p, "by") || is_word(p, "without"))) {
             p->at = save_at; /* back to the name */
             p->tok = save;
             p->word = name;
@@ -615,7 +646,9 @@ static int parse_postfix(struct parser *p, struct expr **e)
             struct expr *m = modified(*e);
 
             if (m->type != N_SELECTOR && m->type != N_SUBQUERY)
-                return fail(p, p->tok_pos, "%s modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+                return fail(p, p->tok_pos,
+                            "%s modifier must be preceded by an instant vector selector or range "
+                            "vector selector or a subquery",
                             is(p, "@") ? "@" : "offset");
             if (is(p, "@"))
                 r = parse_at(p, m);
@@ -658,7 +691,9 @@ static int parse_primary(struct parser *p, struct expr **ret)
                 return r;
             add_arg(p, e, inner);
             e->value_type = inner->value_type;
-            r = is(p, ")") ? next(p) : p->tok == T_EOF ? fail(p, p->tok_pos, "unclosed left parenthesis") : unexpected(p, "parentheses");
+            r = is(p, ")")        ? next(p)
+                : p->tok == T_EOF ? fail(p, p->tok_pos, "unclosed left parenthesis")
+                                  : unexpected(p, "parentheses");
         } else if (is(p, "{")) {
             r = parse_selector(p, &e);
         } else {
@@ -677,10 +712,12 @@ static const struct {
     int prec;
     bool right;
 } binary_ops[] = {
-    {"or", OP_OR, 1, false},   {"and", OP_AND, 2, false}, {"unless", OP_UNLESS, 2, false}, {"==", OP_EQL, 3, false},
-    {"!=", OP_NEQ, 3, false},  {"<=", OP_LTE, 3, false},  {"<", OP_LSS, 3, false},         {">=", OP_GTE, 3, false},
-    {">", OP_GTR, 3, false},   {"+", OP_ADD, 4, false},   {"-", OP_SUB, 4, false},         {"*", OP_MUL, 5, false},
-    {"/", OP_DIV, 5, false},   {"%", OP_MOD, 5, false},   {"atan2", OP_ATAN2, 5, false},   {"^", OP_POW, 6, true},
+    {"or", OP_OR, 1, false},  {"and", OP_AND, 2, false}, {"unless", OP_UNLESS, 2, false},
+    {"==", OP_EQL, 3, false}, {"!=", OP_NEQ, 3, false},  {"<=", OP_LTE, 3, false},
+    {"<", OP_LSS, 3, false},  {">=", OP_GTE, 3, false},  {">", OP_GTR, 3, false},
+    {"+", OP_ADD, 4, false},  {"-", OP_SUB, 4, false},   {"*", OP_MUL, 5, false},
+    {"/", OP_DIV, 5, false},  {"%", OP_MOD, 5, false},   {"atan2", OP_ATAN2, 5, false},
+    {"^", OP_POW, 6, true},
 };
 
 static int parse_unary(struct parser *p, struct expr **ret)
@@ -696,7 +733,9 @@ static int parse_unary(struct parser *p, struct expr **ret)
     if ((r = next(p)) < 0 || (r = parse_expr(p, 6, &inner)) < 0)
         return r;
     if (inner->value_type != PROMQL_SCALAR && inner->value_type != PROMQL_VECTOR)
-        return fail(p, e->pos, "unary expression only allowed on expressions of type scalar or instant vector");
+        return fail(
+            p, e->pos,
+            "unary expression only allowed on expressions of type scalar or instant vector");
     e->op = neg ? OP_SUB : OP_ADD;
     e->value_type = inner->value_type;
     add_arg(p, e, inner);
@@ -718,13 +757,15 @@ static int parse_matching(struct parser *p, struct expr *e)
     if (is_word(p, "on") || is_word(p, "ignoring")) {
         e->has_matching = true;
         e->on = is_word(p, "on");
-        if ((r = next(p)) < 0 || (r = parse_labels(p, &e->labels, &e->n_labels, &e->cap_labels)) < 0)
+        if ((r = next(p)) < 0 ||
+            (r = parse_labels(p, &e->labels, &e->n_labels, &e->cap_labels)) < 0)
             return r;
         if (is_word(p, "group_left") || is_word(p, "group_right")) {
             e->group_left = is_word(p, "group_left");
             e->group_right = !e->group_left;
             if (e->op <= OP_UNLESS)
-                return fail(p, p->tok_pos, "no grouping allowed for \"%s\" operation", binary_ops[e->op].text);
+                return fail(p, p->tok_pos, "no grouping allowed for \"%s\" operation",
+                            binary_ops[e->op].text);
             if ((r = next(p)) < 0)
                 return r;
             if (is(p, "("))
@@ -740,12 +781,14 @@ static int check_binary(struct parser *p, struct expr *e)
     bool ls = l->value_type == PROMQL_SCALAR, rs = r->value_type == PROMQL_SCALAR;
 
     if ((!ls && l->value_type != PROMQL_VECTOR) || (!rs && r->value_type != PROMQL_VECTOR))
-        return fail(p, l->value_type == PROMQL_SCALAR || l->value_type == PROMQL_VECTOR ? r->pos : l->pos,
-                    "binary expression must contain only scalar and instant vector types");
+        return fail(
+            p, l->value_type == PROMQL_SCALAR || l->value_type == PROMQL_VECTOR ? r->pos : l->pos,
+            "binary expression must contain only scalar and instant vector types");
     if (e->op >= OP_EQL && e->op <= OP_GTR && ls && rs && !e->bool_modifier)
         return fail(p, e->pos, "comparisons between scalars must use BOOL modifier");
     if (e->op <= OP_UNLESS && (ls || rs))
-        return fail(p, e->pos, "set operator \"%s\" not allowed in binary scalar expression", binary_ops[e->op].text);
+        return fail(p, e->pos, "set operator \"%s\" not allowed in binary scalar expression",
+                    binary_ops[e->op].text);
     if (e->has_matching && (ls || rs))
         return fail(p, e->pos, "vector matching only allowed between instant vectors");
     e->value_type = ls && rs ? PROMQL_SCALAR : PROMQL_VECTOR;
@@ -766,7 +809,8 @@ static int parse_expr(struct parser *p, int min_prec, struct expr **ret)
         struct expr *e, *right;
 
         for (; i < ARRAY_LEN(binary_ops); i++)
-            if (p->tok == T_OP ? str_is(p->word, binary_ops[i].text) : is_word(p, binary_ops[i].text))
+            if (p->tok == T_OP ? str_is(p->word, binary_ops[i].text)
+                               : is_word(p, binary_ops[i].text))
                 break;
         if (i == ARRAY_LEN(binary_ops) || binary_ops[i].prec < min_prec)
             break;
@@ -855,7 +899,8 @@ enum promql_type promql_type_of(const struct promql *q)
     return q->root->value_type;
 }
 
-static void each_selector(struct tsdb *db, const struct expr *e, void (*fn)(void *arg, struct series *s), void *arg)
+static void each_selector(struct tsdb *db, const struct expr *e,
+                          void (*fn)(void *arg, struct series *s), void *arg)
 {
     if (e->type == N_SELECTOR)
         tsdb_select(db, e->matchers, e->n_matchers, fn, arg);
@@ -863,12 +908,14 @@ static void each_selector(struct tsdb *db, const struct expr *e, void (*fn)(void
         each_selector(db, e->args[i], fn, arg);
 }
 
-void promql_each_series(struct tsdb *db, const struct promql *q, void (*fn)(void *arg, struct series *s), void *arg)
+void promql_each_series(struct tsdb *db, const struct promql *q,
+                        void (*fn)(void *arg, struct series *s), void *arg)
 {
     each_selector(db, q->root, fn, arg);
 }
 
-int promql_parse_selector(struct str text, struct promql **ret, const struct matcher **ret_m, size_t *ret_n, struct err *err)
+int promql_parse_selector(struct str text, struct promql **ret, const struct matcher **ret_m,
+                          size_t *ret_n, struct err *err)
 {
     int r = promql_parse(text, ret, err);
 

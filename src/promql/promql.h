@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * PromQL over the tsdb: parsed once, evaluated as often as one likes. Float samples. Ranges and look-back are
- * open on the left, as in current Prometheus. */
+ * PromQL over the tsdb: parsed once, evaluated as often as one likes. Float samples. Ranges and
+ * look-back are open on the left, as in current Prometheus. */
 #ifndef FB_PROMQL_PROMQL_H
 #define FB_PROMQL_PROMQL_H
 
@@ -54,11 +54,12 @@ struct promql_options {
     void *filter_ctx;
 };
 
-int promql_instant(struct tsdb *db, const struct promql *q, int64_t t_ms, const struct promql_options *o,
-                   struct promql_result *ret, struct err *err);
+int promql_instant(struct tsdb *db, const struct promql *q, int64_t t_ms,
+                   const struct promql_options *o, struct promql_result *ret, struct err *err);
 /* Always a matrix. At most 11,000 steps. */
-int promql_range(struct tsdb *db, const struct promql *q, int64_t start_ms, int64_t end_ms, int64_t step_ms,
-                 const struct promql_options *o, struct promql_result *ret, struct err *err);
+int promql_range(struct tsdb *db, const struct promql *q, int64_t start_ms, int64_t end_ms,
+                 int64_t step_ms, const struct promql_options *o, struct promql_result *ret,
+                 struct err *err);
 void promql_result_done(struct promql_result *r);
 enum promql_type promql_type_of(const struct promql *q);
 
@@ -67,7 +68,8 @@ bool promql_is_bare_selector(const struct promql *q); /* nothing but metric{...}
 /* A comparison or set operator anywhere: an empty answer is then an answer. */
 bool promql_may_be_empty(const struct promql *q);
 /* Series that the expression's selectors match now, each once. */
-void promql_each_series(struct tsdb *db, const struct promql *q, void (*fn)(void *arg, struct series *s), void *arg);
+void promql_each_series(struct tsdb *db, const struct promql *q,
+                        void (*fn)(void *arg, struct series *s), void *arg);
 
 /* {"resultType":...,"result":...} as the HTTP API writes it. */
 void promql_write_json(struct buf *out, const struct promql_result *r);
@@ -76,6 +78,7 @@ void promql_write_float(struct buf *out, double v);
 /* "5m", "1h30m", "90": milliseconds. */
 bool promql_parse_duration(struct str s, int64_t *ret_ms);
 /* Matchers of a selector text for /series and friends; each via fn's matchers. */
-int promql_parse_selector(struct str text, struct promql **ret, const struct matcher **ret_m, size_t *ret_n, struct err *err);
+int promql_parse_selector(struct str text, struct promql **ret, const struct matcher **ret_m,
+                          size_t *ret_n, struct err *err);
 
 #endif

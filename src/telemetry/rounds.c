@@ -110,7 +110,8 @@ static struct series *series_for(struct target *t, const struct promtext_sample 
         struct str name = s->labels[i].name;
 
         if (target_label(t, name).p) {
-            snprintf(exported[i], sizeof(exported[i]), "exported_%.*s", (int)(name.n < 70 ? name.n : 70), name.p);
+            snprintf(exported[i], sizeof(exported[i]), "exported_%.*s",
+                     (int)(name.n < 70 ? name.n : 70), name.p);
             name = str_of(exported[i]);
         }
         l[n++] = (struct label){name, s->labels[i].value};
@@ -183,16 +184,14 @@ static void end_round(struct workload *w, bool complete)
     w->in_round = false;
     loop_timer_stop(&w->half);
     r->is_telling = true;
-    list_each(it, &r->subscriptions)
-    {
+    list_each (it, &r->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
         if (!s->is_removed && strcmp(s->key, w->key) == 0)
             s->fn(s->arg, w->round_ms, complete);
     }
     r->is_telling = false;
-    list_each(it, &r->subscriptions)
-    {
+    list_each (it, &r->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
         if (s->is_removed) {
@@ -223,7 +222,8 @@ static void settled(struct target *t, bool ok, const char *why)
         end_round(w, true);
 }
 
-static void on_page(void *arg, const struct http_response *resp, struct str body, const struct err *err)
+static void on_page(void *arg, const struct http_response *resp, struct str body,
+                    const struct err *err)
 {
     struct target *t = arg;
     struct err bad = ERR_INIT;
@@ -236,7 +236,8 @@ static void on_page(void *arg, const struct http_response *resp, struct str body
         snprintf(why, sizeof(why), "server returned HTTP status %d", resp->status);
         settled(t, false, why);
     } else {
-        bool om = str_starts(http_header_get(&resp->headers, "content-type"), STR("application/openmetrics-text"));
+        bool om = str_starts(http_header_get(&resp->headers, "content-type"),
+                             STR("application/openmetrics-text"));
 
         if (promtext_parse(body, om, on_sample, t, &bad) < 0)
             settled(t, false, bad.msg);
@@ -254,13 +255,14 @@ static void scrape(struct target *t, int64_t round_ms, uint64_t round_no)
     t->round_ms = round_ms;
     t->round_no = round_no;
     t->sent_ns = loop_mono_ns(loop_of(r));
-    t->call = http_client_send(r->o.http, &(struct http_call_options){.addr = &t->addr,
-                                                                       .target = str_of(t->path),
-                                                                       .headers = &headers,
-                                                                       .timeout_ms = r->o.interval_ms < 1000 ? 1000 : 10000,
-                                                                       .max_body = PAGE_MAX,
-                                                                       .arg = t,
-                                                                       .on_all = on_page});
+    t->call = http_client_send(
+        r->o.http, &(struct http_call_options){.addr = &t->addr,
+                                               .target = str_of(t->path),
+                                               .headers = &headers,
+                                               .timeout_ms = r->o.interval_ms < 1000 ? 1000 : 10000,
+                                               .max_body = PAGE_MAX,
+                                               .arg = t,
+                                               .on_all = on_page});
 }
 
 static void on_half(void *arg)
@@ -289,8 +291,7 @@ static void on_tick(void *arg)
     w->round_no++;
     w->pending = 0;
     w->in_round = true;
-    list_each(it, &w->targets)
-    {
+    list_each (it, &w->targets) {
         struct target *t = container_of(it, struct target, link);
 
         if (t->call)
@@ -331,20 +332,26 @@ static void add_label(struct target *t, size_t *cap, const char *name, struct st
     for (; name[n] && n + 1 < sizeof(clean); n++) {
         char c = name[n];
 
-        clean[n] = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (n > 0 && c >= '0' && c <= '9') || c == '_' ? c : '_';
+        clean[n] =
+            ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (n > 0 && c >= '0' && c <= '9') || c == '_'
+                ? c
+                : '_';
     }
     clean[n] = '\0';
     if (n == 0 || value.n == 0 || target_label(t, str_of(clean)).p || t->n_labels >= LABELS_MAX / 2)
         return;
     mem_grow(&t->labels, cap, t->n_labels);
-    t->labels[t->n_labels++] = (struct label){str_of(mem_strdup(clean)), (struct str){str_dup(value), value.n}};
+    t->labels[t->n_labels++] =
+        (struct label){str_of(mem_strdup(clean)), (struct str){str_dup(value), value.n}};
 }
 
 /* Pod -> ReplicaSet -> Deployment; a pod of its own is its own workload. */
 static void workload_name(struct rounds *r, const struct object *pod, char out[260])
 {
     const struct object_owner *rs = object_controller(pod);
-    const struct object *o = rs && str_is(rs->kind, "ReplicaSet") ? cluster_get(r->o.cluster, KIND_REPLICASET, pod->ns, rs->name) : NULL;
+    const struct object *o = rs && str_is(rs->kind, "ReplicaSet")
+                                 ? cluster_get(r->o.cluster, KIND_REPLICASET, pod->ns, rs->name)
+                                 : NULL;
     const struct object_owner *d = o ? object_controller(o) : NULL;
 
     snprintf(out, 260, "%.*s", STR_ARG(d ? d->name : rs ? rs->name : pod->name));
@@ -394,7 +401,8 @@ static void remove_target(struct rounds *r, struct target *t)
 static void add_target(struct rounds *r, const struct object *o, const json_t *pod)
 {
     const json_t *a = json_at(pod, "metadata.annotations"), *v;
-    const char *ip = json_text(pod, "status.podIP", ""), *port = json_string_value(json_object_get(a, "prometheus.io/port"));
+    const char *ip = json_text(pod, "status.podIP", ""),
+               *port = json_string_value(json_object_get(a, "prometheus.io/port"));
     const char *path = json_string_value(json_object_get(a, "prometheus.io/path")), *key;
     struct target *t = mem_zalloc(sizeof(*t));
     char workload[260], full[600], instance[64];
@@ -418,7 +426,8 @@ static void add_target(struct rounds *r, const struct object *o, const json_t *p
     add_label(t, &cap, "pod", o->name);
     add_label(t, &cap, "deployment", str_of(workload));
     add_label(t, &cap, "node", str_of(json_text(pod, "spec.nodeName", "")));
-    json_object_foreach(json_at(pod, "metadata.labels"), key, v) add_label(t, &cap, key, json_strv(v));
+    json_object_foreach (json_at(pod, "metadata.labels"), key, v)
+        add_label(t, &cap, key, json_strv(v));
     t->up = own_series(t, "up");
     t->duration = own_series(t, "scrape_duration_seconds");
     t->samples = own_series(t, "scrape_samples_scraped");
@@ -427,7 +436,8 @@ static void add_target(struct rounds *r, const struct object *o, const json_t *p
     table_set(&r->targets, o->uid, t);
 }
 
-static void on_pod(void *arg, enum cluster_event event, const struct object *was, const struct object *now)
+static void on_pod(void *arg, enum cluster_event event, const struct object *was,
+                   const struct object *now)
 {
     struct rounds *r = arg;
     struct target *t = table_get(&r->targets, now->uid);
@@ -438,8 +448,10 @@ static void on_pod(void *arg, enum cluster_event event, const struct object *was
     (void)was;
     if (event != CLUSTER_DELETED && !now->deleting_ms) {
         pod = object_tree(now);
-        scrape_it = json_string_value(json_object_get(json_at(pod, "metadata.annotations"), "prometheus.io/scrape"));
-        wanted = scrape_it && strcmp(scrape_it, "true") == 0 && strcmp(json_text(pod, "status.phase", ""), "Running") == 0 &&
+        scrape_it = json_string_value(
+            json_object_get(json_at(pod, "metadata.annotations"), "prometheus.io/scrape"));
+        wanted = scrape_it && strcmp(scrape_it, "true") == 0 &&
+                 strcmp(json_text(pod, "status.phase", ""), "Running") == 0 &&
                  *json_text(pod, "status.podIP", "");
     }
     if (t && !wanted)
@@ -493,8 +505,7 @@ void rounds_free(struct rounds *r)
         free(w->key);
         free(w);
     }
-    list_each(it, &r->subscriptions)
-    {
+    list_each (it, &r->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
         free(s->key);
@@ -505,7 +516,8 @@ void rounds_free(struct rounds *r)
     free(r);
 }
 
-void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn, void *arg)
+void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn,
+                      void *arg)
 {
     struct subscription *s = mem_zalloc(sizeof(*s));
 
@@ -518,8 +530,7 @@ void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, roun
 
 void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg)
 {
-    list_each(it, &r->subscriptions)
-    {
+    list_each (it, &r->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
         if (s->fn != fn || s->arg != arg || s->is_removed)
@@ -561,12 +572,21 @@ void rounds_write_targets(const struct rounds *r, struct buf *out)
     while (table_next(&r->targets, &i, NULL, &v)) {
         const struct target *t = v;
 
-        buf_add_cstr(out, n++ ? ",{\"discoveredLabels\":{},\"labels\":{" : "{\"discoveredLabels\":{},\"labels\":{");
+        buf_add_cstr(out, n++ ? ",{\"discoveredLabels\":{},\"labels\":{"
+                              : "{\"discoveredLabels\":{},\"labels\":{");
         write_labels(t, true, out);
-        buf_printf(out, "},\"scrapePool\":\"pods\",\"scrapeUrl\":\"%s\",\"globalUrl\":\"%s\",\"lastError\":", t->url, t->url);
+        buf_printf(
+            out,
+            "},\"scrapePool\":\"pods\",\"scrapeUrl\":\"%s\",\"globalUrl\":\"%s\",\"lastError\":",
+            t->url, t->url);
         json_write_str(out, str_of(t->last_error ? t->last_error : ""));
-        buf_printf(out, ",\"lastScrape\":\"%s\",\"lastScrapeDuration\":%.6f,\"health\":\"%s\",\"scrapeInterval\":\"%lldms\",\"scrapeTimeout\":\"1s\"}",
-                   time_rfc3339(t->last_ms, time), t->last_duration, t->last_ms == 0 ? "unknown" : t->is_up ? "up" : "down",
+        buf_printf(out,
+                   ",\"lastScrape\":\"%s\",\"lastScrapeDuration\":%.6f,\"health\":\"%s\","
+                   "\"scrapeInterval\":\"%lldms\",\"scrapeTimeout\":\"1s\"}",
+                   time_rfc3339(t->last_ms, time), t->last_duration,
+                   t->last_ms == 0 ? "unknown"
+                   : t->is_up      ? "up"
+                                   : "down",
                    (long long)r->o.interval_ms);
     }
     buf_add_cstr(out, "],\"droppedTargets\":[]}");
@@ -582,8 +602,8 @@ void rounds_write_sd(const struct rounds *r, struct buf *out)
     while (table_next(&r->targets, &i, NULL, &v)) {
         const struct target *t = v;
 
-        buf_printf(out, "%s{\"targets\":[\"%s\"],\"labels\":{\"__metrics_path__\":\"%s\",", n++ ? "," : "",
-                   net_addr_text(&t->addr, addr), t->path);
+        buf_printf(out, "%s{\"targets\":[\"%s\"],\"labels\":{\"__metrics_path__\":\"%s\",",
+                   n++ ? "," : "", net_addr_text(&t->addr, addr), t->path);
         write_labels(t, false, out);
         buf_add_cstr(out, "}}");
     }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Scrape rounds: all pods of one workload are scraped at the same instants (offset: hash of the workload, never of
- * the pod), and every sample of a round carries the round's time. A round is over when every target has answered,
- * or at half the interval. So a sum over pods never mixes two instants.
+ * Scrape rounds: all pods of one workload are scraped at the same instants (offset: hash of the
+ * workload, never of the pod), and every sample of a round carries the round's time. A round is
+ * over when every target has answered, or at half the interval. So a sum over pods never mixes two
+ * instants.
  *
- * Targets are Running pods with the annotation prometheus.io/scrape: "true" (port, path, scheme beside it). */
+ * Targets are Running pods with the annotation prometheus.io/scrape: "true" (port, path, scheme
+ * beside it). */
 #ifndef FB_TELEMETRY_ROUNDS_H
 #define FB_TELEMETRY_ROUNDS_H
 
@@ -26,7 +28,8 @@ struct rounds *rounds_new(const struct rounds_options *o);
 void rounds_free(struct rounds *r);
 /* fn after each round of the Deployment; complete: every target answered. */
 typedef void rounds_fn(void *arg, int64_t round_ms, bool complete);
-void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn, void *arg);
+void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn,
+                      void *arg);
 void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg);
 int64_t rounds_interval_ms(const struct rounds *r);
 /* JSON for /api/v1/targets (activeTargets) and for http_sd. */

@@ -60,7 +60,8 @@ static bool parse_time(struct str s, int64_t *ret)
 }
 
 /* A time parameter; false after an answer of 400. */
-static bool time_param(const struct ask *a, const char *key, int64_t def, bool required, int64_t *ret)
+static bool time_param(const struct ask *a, const char *key, int64_t def, bool required,
+                       int64_t *ret)
 {
     char text[64], why[160];
 
@@ -72,7 +73,8 @@ static bool time_param(const struct ask *a, const char *key, int64_t def, bool r
     }
     if (parse_time(str_of(text), ret))
         return true;
-    snprintf(why, sizeof(why), "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp", key, text);
+    snprintf(why, sizeof(why), "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp",
+             key, text);
     fail(a->x, 400, "bad_data", why);
     return false;
 }
@@ -92,7 +94,8 @@ static void answer_query(const struct ask *a, struct promql_result *r)
 
             if (line.n == 0 || is_info != info)
                 continue;
-            buf_add_cstr(&b, info ? (informed ? "," : ",\"infos\":[") : (warned ? "," : ",\"warnings\":["));
+            buf_add_cstr(&b, info ? (informed ? "," : ",\"infos\":[")
+                                  : (warned ? "," : ",\"warnings\":["));
             json_write_str(&b, line);
             warned |= !info;
             informed |= info;
@@ -158,29 +161,35 @@ static void get_query_range(const struct ask *a)
     if (!time_param(a, "start", 0, true, &start) || !time_param(a, "end", 0, true, &end))
         return;
     if (end < start) {
-        fail(a->x, 400, "bad_data", "invalid parameter \"end\": end timestamp must not be before start time");
+        fail(a->x, 400, "bad_data",
+             "invalid parameter \"end\": end timestamp must not be before start time");
         return;
     }
     param(a, "step", text, sizeof(text), NULL);
     if (!promql_parse_duration(str_of(text), &step)) {
-        fail(a->x, 400, "bad_data", "invalid parameter \"step\": cannot parse it to a valid duration");
+        fail(a->x, 400, "bad_data",
+             "invalid parameter \"step\": cannot parse it to a valid duration");
         return;
     }
     if (step <= 0) {
-        fail(a->x, 400, "bad_data", "invalid parameter \"step\": zero or negative query resolution step widths are not "
-                                    "accepted. Try a positive integer");
+        fail(a->x, 400, "bad_data",
+             "invalid parameter \"step\": zero or negative query resolution step widths are not "
+             "accepted. Try a positive integer");
         return;
     }
     if ((end - start) / step > 11000) {
-        fail(a->x, 400, "bad_data", "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the "
-                                    "query resolution (?step=XX)");
+        fail(a->x, 400, "bad_data",
+             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the "
+             "query resolution (?step=XX)");
         return;
     }
     if (!read_expr(a, &q))
         return;
     if (promql_type_of(q) != PROMQL_SCALAR && promql_type_of(q) != PROMQL_VECTOR) {
-        fail(a->x, 400, "bad_data", "invalid parameter \"query\": invalid expression type for range query, must be Scalar or "
-                                    "instant Vector");
+        fail(a->x, 400, "bad_data",
+             "invalid parameter \"query\": invalid expression type for range query, must be Scalar "
+             "or "
+             "instant Vector");
     } else if (promql_range(a->w->o.db, q, start, end, step, NULL, &r, &err) < 0) {
         failed_query(a, &err);
     } else {
@@ -229,13 +238,15 @@ static void add_names(void *arg, struct series *s)
 }
 
 /* Every match[] parameter; all series where there is none. False after an answer of 400. */
-static bool each_match(const struct ask *a, bool required, void (*fn)(void *arg, struct series *s), void *arg)
+static bool each_match(const struct ask *a, bool required, void (*fn)(void *arg, struct series *s),
+                       void *arg)
 {
     char text[4096], why[1200];
     size_t n, i;
 
-    for (i = 0; http_query_get_nth(a->form, "match[]", i, text, sizeof(text), &n) ||
-                http_query_get_nth(http_x_request(a->x)->query, "match[]", i, text, sizeof(text), &n);
+    for (i = 0;
+         http_query_get_nth(a->form, "match[]", i, text, sizeof(text), &n) ||
+         http_query_get_nth(http_x_request(a->x)->query, "match[]", i, text, sizeof(text), &n);
          i++) {
         struct promql *q;
         const struct matcher *m;
@@ -323,8 +334,10 @@ static void get_buildinfo(const struct ask *a)
 {
     struct buf b = BUF_INIT;
 
-    buf_add_cstr(&b, "{\"status\":\"success\",\"data\":{\"version\":\"3.5.0\",\"revision\":\"flyball-" FLYBALL_VERSION
-                     "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}}");
+    buf_add_cstr(&b,
+                 "{\"status\":\"success\",\"data\":{\"version\":\"3.5.0\",\"revision\":"
+                 "\"flyball-" FLYBALL_VERSION
+                 "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}}");
     reply(a->x, 200, &b);
 }
 
@@ -349,11 +362,15 @@ static void get_own_metrics(const struct ask *a)
     struct buf b = BUF_INIT;
 
     buf_printf(&b,
-               "# HELP flyball_tsdb_series Series in the built-in store.\n# TYPE flyball_tsdb_series gauge\nflyball_tsdb_series %zu\n"
-               "# HELP flyball_tsdb_bytes Memory of the built-in store.\n# TYPE flyball_tsdb_bytes gauge\nflyball_tsdb_bytes %zu\n"
-               "# HELP flyball_tsdb_samples_total Samples taken.\n# TYPE flyball_tsdb_samples_total counter\n"
+               "# HELP flyball_tsdb_series Series in the built-in store.\n# TYPE "
+               "flyball_tsdb_series gauge\nflyball_tsdb_series %zu\n"
+               "# HELP flyball_tsdb_bytes Memory of the built-in store.\n# TYPE flyball_tsdb_bytes "
+               "gauge\nflyball_tsdb_bytes %zu\n"
+               "# HELP flyball_tsdb_samples_total Samples taken.\n# TYPE "
+               "flyball_tsdb_samples_total counter\n"
                "flyball_tsdb_samples_total %llu\n",
-               tsdb_series_count(a->w->o.db), tsdb_bytes(a->w->o.db), (unsigned long long)tsdb_samples_total(a->w->o.db));
+               tsdb_series_count(a->w->o.db), tsdb_bytes(a->w->o.db),
+               (unsigned long long)tsdb_samples_total(a->w->o.db));
     if (a->w->o.own_metrics)
         a->w->o.own_metrics(a->w->o.ctx, &b);
     http_x_reply(a->x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, buf_str(&b));
@@ -368,8 +385,10 @@ static void get_healthy(const struct ask *a)
 static void get_index(const struct ask *a)
 {
     http_x_reply(a->x, 200, "text/plain; charset=utf-8", NULL,
-                 STR("flyball " FLYBALL_VERSION "\n\n/api/v1/query?query=...   PromQL, as Prometheus answers\n"
-                     "/api/v1/targets           what is scraped\n/metrics                  flyball's own series\n"
+                 STR("flyball " FLYBALL_VERSION
+                     "\n\n/api/v1/query?query=...   PromQL, as Prometheus answers\n"
+                     "/api/v1/targets           what is scraped\n/metrics                  "
+                     "flyball's own series\n"
                      "/sd/pods                  http_sd for a Prometheus of your own\n"));
 }
 
@@ -377,10 +396,17 @@ static const struct {
     const char *path;
     void (*fn)(const struct ask *a);
 } routes[] = {
-    {"/api/v1/query", get_query},         {"/api/v1/query_range", get_query_range}, {"/api/v1/series", get_series},
-    {"/api/v1/targets", get_targets},     {"/api/v1/status/buildinfo", get_buildinfo}, {"/api/v1/metadata", get_metadata},
-    {"/sd/pods", get_sd},                 {"/metrics", get_own_metrics},            {"/-/healthy", get_healthy},
-    {"/-/ready", get_healthy},            {"/", get_index},
+    {"/api/v1/query", get_query},
+    {"/api/v1/query_range", get_query_range},
+    {"/api/v1/series", get_series},
+    {"/api/v1/targets", get_targets},
+    {"/api/v1/status/buildinfo", get_buildinfo},
+    {"/api/v1/metadata", get_metadata},
+    {"/sd/pods", get_sd},
+    {"/metrics", get_own_metrics},
+    {"/-/healthy", get_healthy},
+    {"/-/ready", get_healthy},
+    {"/", get_index},
 };
 
 static void route(const struct ask *a)
@@ -395,7 +421,8 @@ static void route(const struct ask *a)
         }
     if (str_is(path, "/api/v1/labels")) {
         get_names(a, NULL);
-    } else if (str_starts(path, STR("/api/v1/label/")) && str_ends(path, STR("/values")) && path.n < sizeof(name)) {
+    } else if (str_starts(path, STR("/api/v1/label/")) && str_ends(path, STR("/values")) &&
+               path.n < sizeof(name)) {
         snprintf(name, sizeof(name), "%.*s", (int)(path.n - 14 - 7), path.p + 14);
         get_names(a, name);
     } else {
@@ -423,8 +450,9 @@ static bool host_is_ours(const struct http_request *req)
             h.n = i - 1;
             break;
         }
-    return str_is(h, "localhost") || str_is(h, net_addr_ip(&req->local, ip)) || str_is(h, "[::1]") ||
-           str_starts(h, STR("127.")) || str_ends(h, STR(".svc")) || str_ends(h, STR(".svc.cluster.local"));
+    return str_is(h, "localhost") || str_is(h, net_addr_ip(&req->local, ip)) ||
+           str_is(h, "[::1]") || str_starts(h, STR("127.")) || str_ends(h, STR(".svc")) ||
+           str_ends(h, STR(".svc.cluster.local"));
 }
 
 static void on_request(void *ctx, struct http_x *x)
@@ -446,7 +474,8 @@ static void on_request(void *ctx, struct http_x *x)
 int web_new(struct loop *l, const struct web_options *o, struct web **ret, struct err *err)
 {
     struct web *w = mem_zalloc(sizeof(*w));
-    struct http_server_options so = {.addr = o->listen, .on_request = on_request, .ctx = w, .server_name = "web"};
+    struct http_server_options so = {
+        .addr = o->listen, .on_request = on_request, .ctx = w, .server_name = "web"};
     int r;
 
     w->loop = l;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The web port: Prometheus' HTTP API over the built-in store, flyball's own /metrics, /sd/pods for http_sd. The Host
- * header is held against a list, so that no web page reaches it by DNS rebinding. */
+ * The web port: Prometheus' HTTP API over the built-in store, flyball's own /metrics, /sd/pods for
+ * http_sd. The Host header is held against a list, so that no web page reaches it by DNS rebinding.
+ */
 #ifndef FB_TELEMETRY_WEB_H
 #define FB_TELEMETRY_WEB_H
 

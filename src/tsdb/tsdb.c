@@ -135,7 +135,8 @@ static void add_posting(struct postings *p, struct series *s)
     p->items[p->n++] = s;
 }
 
-static struct str pair_key(char *buf, size_t cap, struct str name, struct str value, char **ret_heap)
+static struct str pair_key(char *buf, size_t cap, struct str name, struct str value,
+                           char **ret_heap)
 {
     size_t n = name.n + 1 + value.n;
     char *p = n <= cap ? buf : (*ret_heap = mem_alloc(n));
@@ -279,7 +280,8 @@ static void drop_first_chunk(struct series *s)
 
 static void drop_old(struct series *s, int64_t now_ms)
 {
-    while (s->n_chunks > 0 && s->db->o.retention_ms > 0 && s->chunks[0].last_t < now_ms - s->db->o.retention_ms)
+    while (s->n_chunks > 0 && s->db->o.retention_ms > 0 &&
+           s->chunks[0].last_t < now_ms - s->db->o.retention_ms)
         drop_first_chunk(s);
 }
 
@@ -438,7 +440,8 @@ static struct str find_label(const struct series *s, struct str name)
     return STR_NONE;
 }
 
-void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n, void (*fn)(void *arg, struct series *s), void *arg)
+void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n,
+                 void (*fn)(void *arg, struct series *s), void *arg)
 {
     const struct postings *best = &db->all;
 
@@ -501,7 +504,8 @@ void tsdb_sweep(struct tsdb *db, int64_t now_ms)
             i++;
         }
     }
-    for (bool any = true; any && db->bytes > db->o.max_bytes;) { /* over the cap: everybody's oldest chunk */
+    for (bool any = true;
+         any && db->bytes > db->o.max_bytes;) { /* over the cap: everybody's oldest chunk */
         any = false;
         for (size_t i = 0; i < db->all.n; i++)
             if (db->all.items[i]->n_chunks > 1) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Recent samples in memory: series by label set, compressed chunks, an index from label pairs to series. One
- * thread. Timestamps are wall milliseconds; a sample older than the newest of its series is refused, the same
- * time with the same value is taken silently.
+ * Recent samples in memory: series by label set, compressed chunks, an index from label pairs to
+ * series. One thread. Timestamps are wall milliseconds; a sample older than the newest of its
+ * series is refused, the same time with the same value is taken silently.
  *
- * Chunk: up to 120 samples. Time as delta of deltas (zigzag varint), value as XOR with the one before: one byte
- * 0 for "the same", else (leading zero bytes << 4 | length) and the bytes between. */
+ * Chunk: up to 120 samples. Time as delta of deltas (zigzag varint), value as XOR with the one
+ * before: one byte 0 for "the same", else (leading zero bytes << 4 | length) and the bytes between.
+ */
 #ifndef FB_TSDB_TSDB_H
 #define FB_TSDB_TSDB_H
 
@@ -59,7 +60,8 @@ struct matcher {
     const void *ctx;
 };
 /* Calls fn for every series that matches all; fn must not append. */
-void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n, void (*fn)(void *arg, struct series *s), void *arg);
+void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n,
+                 void (*fn)(void *arg, struct series *s), void *arg);
 bool matcher_matches(const struct matcher *m, struct str value); /* absent label: empty value */
 
 /* Samples of one series in order of time. */
@@ -74,7 +76,8 @@ struct series_iter {
 void series_seek(struct series_iter *it, const struct series *s, int64_t from_ms);
 bool series_next(struct series_iter *it, int64_t *ret_t, double *ret_v);
 /* The newest sample at or before t_ms and after t_ms - back_ms; false if there is none. */
-bool series_at(const struct series *s, int64_t t_ms, int64_t back_ms, int64_t *ret_t, double *ret_v);
+bool series_at(const struct series *s, int64_t t_ms, int64_t back_ms, int64_t *ret_t,
+               double *ret_v);
 
 /* Drops what is older than the retention, and series without samples and references. */
 void tsdb_sweep(struct tsdb *db, int64_t now_ms);

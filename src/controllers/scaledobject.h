@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ScaledObjects (keda.md): the HPA keda-hpa-NAME, conditions, events; and the evaluation that KEDA,
+ * its metrics adapter and the HPA controller do between them, once per scrape round. */
+#ifndef FB_CONTROLLERS_SCALEDOBJECT_H
+#define FB_CONTROLLERS_SCALEDOBJECT_H
+
+#include "telemetry/rounds.h"
+#include "triggers/trigger.h"
+
+struct scaledobject_controller;
+
+struct scaledobject_deps {
+    const struct trigger_world *world; /* borrowed */
+    struct rounds *rounds;
+};
+
+struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);
+void scaledobject_controller_free(struct scaledobject_controller *c);
+/* keda_* and flyball_decision_* series. */
+void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out);
+
+#endif

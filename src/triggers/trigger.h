@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * KEDA triggers (keda.md 5): one row a type. A trigger is made from its metadata and yields a
+ * value, empty (0), or unknown with a reason. Unknown never lowers a count. */
+#ifndef FB_TRIGGERS_TRIGGER_H
+#define FB_TRIGGERS_TRIGGER_H
+
+#include "autoscale/decision.h"
+#include "kube/cluster.h"
+#include "net/http_client.h"
+#include "promql/promql.h"
+#include "tsdb/tsdb.h"
+
+/* What triggers look at; owned by whoever starts the controllers. */
+struct trigger_world {
+    struct cluster *cluster;
+    struct http_client *http;
+    struct tsdb *db;
+    struct net_addr
+        web; /* where our own Prometheus API listens: a query there is answered from db */
+};
+
+struct trigger_target { /* the workload that is scaled */
+    struct str ns, name;
+    int64_t ready;
+};
+
+struct trigger;
+
+/* spec: one element of spec.triggers. ERR_INVALID: unknown type or bad metadata, in KEDA's words.
+ */
+int trigger_new(const struct trigger_world *w, struct str ns, const json_t *spec, int index,
+                int64_t poll_ms, struct trigger **ret, struct err *err);
+void trigger_free(struct trigger *t);
+const char *trigger_metric_name(const struct trigger *t); /* "s0-prometheus" */
+int64_t trigger_threshold_milli(const struct trigger *t);
+bool trigger_is_average(const struct trigger *t);
+bool trigger_is_external(const struct trigger *t); /* false: cpu, memory */
+double trigger_activation(const struct trigger *t);
+/* True: evaluated by rounds on the built-in store; false: polled. */
+bool trigger_is_builtin(const struct trigger *t);
+/* The value as of now. Polled triggers give what the last poll brought. warning (cap bytes) may get
+ * a text. */
+void trigger_value(struct trigger *t, int64_t now_ms, const struct trigger_target *target,
+                   struct decision_metric *ret, char *warning, size_t cap);
+/* For HPA objects: an element of spec.metrics. */
+json_t *trigger_metric_spec(const struct trigger *t, const char *so_name);
+
+/* A Prometheus answer (the body of /api/v1/query) as KEDA reads it, with the deviations of
+ * docs/differences.md. 0: *ret_state is METRIC_VALUE or METRIC_EMPTY; negative: why. */
+int prometheus_read_answer(struct str body, bool ignore_null, bool is_average,
+                           enum metric_state *ret_state, double *ret_value, struct err *err);
+
+#endif
