@@ -9,9 +9,7 @@ int cmd_up(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_query(int argc, char **argv);
-int cmd_scrape(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_model_server(int argc, char **argv);
-int cmd_sim(int argc, char **argv);
 
 #endif

@@ -120,6 +120,14 @@ static void own_metrics(void *ctx, struct buf *out)
         scaledobject_metrics(i->scaledobject, out);
 }
 
+static void explain(void *ctx, struct buf *out)
+{
+    struct instance *i = ctx;
+
+    if (i->scaledobject)
+        scaledobject_explain(i->scaledobject, out);
+}
+
 static int open_gateway(struct instance *i, const struct net_addr *addr, struct err *err)
 {
     struct gateway_options o = {.cluster = store_cluster(i->store), .listen = *addr};
@@ -129,8 +137,12 @@ static int open_gateway(struct instance *i, const struct net_addr *addr, struct 
 
 static int open_web(struct instance *i, const struct net_addr *addr, struct err *err)
 {
-    struct web_options o = {
-        .listen = *addr, .db = i->db, .rounds = i->rounds, .own_metrics = own_metrics, .ctx = i};
+    struct web_options o = {.listen = *addr,
+                            .db = i->db,
+                            .rounds = i->rounds,
+                            .own_metrics = own_metrics,
+                            .explain = explain,
+                            .ctx = i};
 
     return web_new(i->loop, &o, &i->web, err);
 }

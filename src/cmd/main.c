@@ -14,6 +14,8 @@ static const struct command {
     {"up", cmd_up, "run the control plane here: API server, controllers, pods, gateway, metrics"},
     {"down", cmd_down, "end a detached one, with all its pods"},
     {"env", cmd_env, "print what a shell can eval: KUBECONFIG, INGRESS_HOST, INGRESS_PORT"},
+    {"explain", cmd_explain, "say why there are that many replicas"},
+    {"query", cmd_query, "evaluate one PromQL expression, on a running flyball or over a file"},
     {"model-server", cmd_model_server, "OpenAI-compatible server with vllm:* metrics"},
 };
 

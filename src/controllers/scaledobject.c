@@ -394,3 +394,25 @@ void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out)
                        s->ns, s->name, (long long)s->last.desired);
     }
 }
+
+void scaledobject_explain(struct scaledobject_controller *c, struct buf *out)
+{
+    size_t i = 0;
+    char text[900], time[TIME_TEXT_MAX];
+    void *v;
+
+    while (table_next(&c->scalers, &i, NULL, &v)) {
+        const struct scaler *s = v;
+
+        if (!s->has_last) {
+            buf_printf(out, "%s/%s: no round has been complete yet\n", s->ns, s->name);
+            continue;
+        }
+        decision_text(&s->last, text, sizeof(text));
+        buf_printf(out, "%s/%s has %lld of %lld..%lld, at %s decided: %s\n", s->ns, s->name,
+                   (long long)s->last.current, (long long)s->last.min, (long long)s->last.max,
+                   time_rfc3339(s->last.at_ms, time), text);
+    }
+    if (c->scalers.count == 0)
+        buf_add_cstr(out, "there is no ScaledObject\n");
+}

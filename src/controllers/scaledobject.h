@@ -18,6 +18,8 @@ struct scaledobject_deps {
 struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);
 void scaledobject_controller_free(struct scaledobject_controller *c);
 /* keda_* and flyball_decision_* series. */
+/* One paragraph per ScaledObject: the last decision. */
+void scaledobject_explain(struct scaledobject_controller *c, struct buf *out);
 void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out);
 
 #endif

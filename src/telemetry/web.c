@@ -377,6 +377,16 @@ static void get_own_metrics(const struct ask *a)
     buf_done(&b);
 }
 
+static void get_explain(const struct ask *a)
+{
+    struct buf b = BUF_INIT;
+
+    if (a->w->o.explain)
+        a->w->o.explain(a->w->o.ctx, &b);
+    http_x_reply(a->x, 200, "text/plain; charset=utf-8", NULL, buf_str(&b));
+    buf_done(&b);
+}
+
 static void get_healthy(const struct ask *a)
 {
     http_x_reply(a->x, 200, "text/plain; charset=utf-8", NULL, STR("flyball is Healthy.\n"));
@@ -389,7 +399,8 @@ static void get_index(const struct ask *a)
                      "\n\n/api/v1/query?query=...   PromQL, as Prometheus answers\n"
                      "/api/v1/targets           what is scraped\n/metrics                  "
                      "flyball's own series\n"
-                     "/sd/pods                  http_sd for a Prometheus of your own\n"));
+                     "/explain                  why there are that many replicas\n/sd/pods         "
+                     "         http_sd for a Prometheus of your own\n"));
 }
 
 static const struct {
@@ -402,6 +413,7 @@ static const struct {
     {"/api/v1/targets", get_targets},
     {"/api/v1/status/buildinfo", get_buildinfo},
     {"/api/v1/metadata", get_metadata},
+    {"/explain", get_explain},
     {"/sd/pods", get_sd},
     {"/metrics", get_own_metrics},
     {"/-/healthy", get_healthy},

@@ -17,6 +17,8 @@ struct web_options {
     struct rounds *rounds; /* may be NULL */
     /* Exposition text of flyball's own series. */
     void (*own_metrics)(void *ctx, struct buf *out);
+    /* Plain text: why there are that many replicas. */
+    void (*explain)(void *ctx, struct buf *out);
     void *ctx;
 };
 
