@@ -148,109 +148,17 @@ void validate_hpa(const json_t *o, const json_t *was, struct field_errors *e)
                     (long long)max);
 }
 
-/* --- InferenceService: the CRD's schema --- */
-
-void validate_inferenceservice(const json_t *o, const json_t *was, struct field_errors *e)
-{
-    static const char *const types[] = {"Resource", "External", "PodMetric", NULL};
-    static const char *const scale_metrics[] = {"cpu", "memory", "concurrency", "rps", NULL};
-    static const char *const resources[] = {"cpu", "memory", NULL};
-    static const char *const backends[] = {"prometheus", "graphite", NULL};
-    static const char *const targets[] = {"Utilization", "Value", "AverageValue", NULL};
-    const json_t *m;
-    size_t i;
-
-    if (!json_is_object(json_at(o, "spec.predictor"))) {
-        field_error(e, "FieldValueRequired", "spec.predictor", "Required value");
-        return;
-    }
-    not_negative(e, o, "spec.predictor.containerConcurrency");
-    one_of(e, o, "spec.predictor.scaleMetric", scale_metrics);
-    json_array_foreach (json_at(o, "spec.predictor.autoScaling.metrics"), i, m) {
-        struct field_errors inner = {0};
-
-        required(&inner, m, "type");
-        one_of(&inner, m, "type", types);
-        if (json_object_get(m, "resource")) {
-            required(&inner, m, "resource.name");
-            required(&inner, m, "resource.target");
-            one_of(&inner, m, "resource.name", resources);
-            one_of(&inner, m, "resource.target.type", targets);
-        }
-        if (json_object_get(m, "external")) {
-            required(&inner, m, "external.metric");
-            required(&inner, m, "external.target");
-            one_of(&inner, m, "external.metric.backend", backends);
-            one_of(&inner, m, "external.target.type", targets);
-        }
-        if (json_object_get(m, "podmetric")) {
-            required(&inner, m, "podmetric.metric");
-            required(&inner, m, "podmetric.target");
-            one_of(&inner, m, "podmetric.target.type", targets);
-        }
-        for (size_t k = 0; k < inner.n; k++) {
-            AUTO_FREE char *path =
-                mem_printf("spec.predictor.autoScaling.metrics[%zu].%s", i, inner.items[k].field);
-
-            field_error(e, inner.items[k].reason, path, "%s", inner.items[k].message);
-        }
-        field_errors_done(&inner);
-    }
-}
-
-/* --- ScaledObject: the CRD's schema (keda.md 1.1) --- */
-
-static void at_least(struct field_errors *e, const json_t *o, const char *path, int64_t min)
-{
-    const json_t *v = json_at(o, path);
-
-    if (!v || json_is_null(v))
-        return;
-    if (!json_is_integer(v))
-        field_error(e, "FieldValueTypeInvalid", path, "Invalid value: must be of type integer");
-    else if (json_integer_value(v) < min)
-        field_error(e, "FieldValueInvalid", path,
-                    "Invalid value: %lld: %s in body should be greater than or equal to %lld",
-                    (long long)json_integer_value(v), path, (long long)min);
-}
+/* --- ScaledObject: the rule of its CRD that no field table holds (keda.md 1.1) --- */
 
 void validate_scaledobject(const json_t *o, const json_t *was, struct field_errors *e)
 {
-    const json_t *triggers = json_at(o, "spec.triggers"), *t, *v;
     int64_t min = json_int(o, "spec.minReplicaCount", 0),
             max = json_int(o, "spec.maxReplicaCount", 100);
-    const char *key;
-    size_t i;
 
-    required(e, o, "spec.scaleTargetRef");
-    required(e, o, "spec.scaleTargetRef.name");
-    at_least(e, o, "spec.pollingInterval", 1);
-    at_least(e, o, "spec.cooldownPeriod", 0);
-    at_least(e, o, "spec.initialCooldownPeriod", 0);
-    at_least(e, o, "spec.idleReplicaCount", 0);
-    at_least(e, o, "spec.minReplicaCount", 0);
-    at_least(e, o, "spec.maxReplicaCount", 1);
+    (void)was;
     if (min > max)
         field_error(
             e, "FieldValueInvalid", "spec",
             "Invalid value: minReplicaCount (%lld) must not be greater than maxReplicaCount (%lld)",
             (long long)min, (long long)max);
-    if (json_array_size(triggers) == 0)
-        field_error(e, "FieldValueRequired", "spec.triggers", "Required value");
-    json_array_foreach ((json_t *)triggers, i, t) {
-        AUTO_FREE char *type = mem_printf("spec.triggers[%zu].type", i);
-        AUTO_FREE char *meta = mem_printf("spec.triggers[%zu].metadata", i);
-
-        if (!*json_text(t, "type", ""))
-            field_error(e, "FieldValueRequired", type, "Required value");
-        if (!json_is_object(json_object_get(t, "metadata")))
-            field_error(e, "FieldValueRequired", meta, "Required value");
-        json_object_foreach (json_object_get(t, "metadata"), key, v) {
-            AUTO_FREE char *path = mem_printf("%s.%s", meta, key);
-
-            if (!json_is_string(v))
-                field_error(e, "FieldValueTypeInvalid", path,
-                            "Invalid value: must be of type string: put it in quotes");
-        }
-    }
 }

@@ -11,7 +11,6 @@ void validate_pod(const json_t *o, const json_t *was, struct field_errors *e);
 void validate_service(const json_t *o, const json_t *was, struct field_errors *e);
 void validate_workload(const json_t *o, const json_t *was, struct field_errors *e);
 void validate_hpa(const json_t *o, const json_t *was, struct field_errors *e);
-void validate_inferenceservice(const json_t *o, const json_t *was, struct field_errors *e);
 void validate_scaledobject(const json_t *o, const json_t *was, struct field_errors *e);
 
 /* The webhooks: fill d->message and return ERR_FORBIDDEN to deny. */

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "kube/rules.h"
+#include "kube/schema.h"
 
 #define ANNOTATIONS_MAX 262144
 
@@ -169,16 +170,46 @@ static void mutate(struct cluster *c, const struct kind *k, enum admit_op op, js
         mutate_pod(c, obj);
 }
 
+/* Decoding: what the kind does not have is dropped, with a warning, or refused (strict). */
+static int decode(const struct kind *k, json_t *obj, enum field_validation mode, struct denial *d)
+{
+    struct buf unknown = BUF_INIT;
+    struct str rest, line;
+    bool first = true;
+
+    schema_prune(k, obj, &unknown);
+    if (unknown.n && mode == FIELDS_WARN)
+        buf_add_str(&d->warnings, buf_str(&unknown));
+    if (unknown.n && mode == FIELDS_STRICT) {
+        d->http = 400;
+        d->reason = "BadRequest";
+        buf_printf(&d->message,
+                   "%s in version \"%s\" cannot be handled as a %s: strict decoding "
+                   "error: ",
+                   k->kind, k->version, k->kind);
+        rest = str_n(unknown.p, unknown.n - 1);
+        while (str_split(&rest, '\n', &line)) {
+            buf_printf(&d->message, "%s%.*s", first ? "" : ", ", STR_ARG(line));
+            first = false;
+        }
+    }
+    buf_done(&unknown);
+    return d->http ? ERR_BAD_INPUT : 0;
+}
+
 int admit(struct cluster *c, const struct kind *k, enum admit_op op, json_t *obj, const json_t *was,
           enum field_validation mode, struct denial *d)
 {
     int r = 0;
 
-    (void)mode;
     if (op == ADMIT_DELETE)
         return 0;
+    if ((r = decode(k, obj, mode, d)) < 0)
+        return r;
     mutate(c, k, op, obj, was);
     check_metadata(k, obj, &d->fields);
+    if (d->fields.n == 0)
+        schema_validate(k, obj, &d->fields);
     if (k->validate && d->fields.n == 0)
         k->validate(obj, was, &d->fields);
     if (d->fields.n) {

@@ -139,6 +139,8 @@ static int check_replicas(const json_t *c, struct denial *d)
 {
     int64_t min = json_int(c, "minReplicas", 1), max = json_int(c, "maxReplicas", 0);
 
+    if (json_int(c, "containerConcurrency", 0) < 0)
+        return deny(d, ISVC_HOOK "parallelism (containerConcurrency) cannot be less than 0");
     if (min < 0)
         return deny(d, ISVC_HOOK "MinReplicas cannot be less than 0");
     if (max < 0)
@@ -158,6 +160,69 @@ static int check_component(const char *cls, const char *mode, const json_t *c, s
     if (strcmp(cls, "keda") == 0)
         return check_keda(c, d);
     return strcmp(cls, "hpa") == 0 ? check_hpa(c, d) : 0;
+}
+
+/* --- rules over the whole object --- */
+
+/* One implementation: model, a framework, or (without either) containers of one's own. */
+static int check_implementation(const json_t *predictor, struct denial *d)
+{
+    static const char *const names[] = {
+        "model", "sklearn",     "xgboost", "tensorflow", "pytorch", "triton",
+        "onnx",  "huggingface", "pmml",    "lightgbm",   "paddle",
+    };
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        n += json_is_object(json_object_get(predictor, names[i]));
+    if (n == 1 || (n == 0 && json_array_size(json_object_get(predictor, "containers")) > 0))
+        return 0;
+    return deny(d, ISVC_HOOK
+                "exactly one of [model, containers, sklearn, xgboost, tensorflow, pytorch, "
+                "triton, onnx, huggingface, pmml, lightgbm, paddle] must be specified in "
+                "the predictor");
+}
+
+static bool has_python_path(const json_t *container)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach (json_object_get(container, "env"), i, v)
+        if (strcmp(json_text(v, "name", ""), "PYTHONPATH") == 0)
+            return true;
+    return false;
+}
+
+static int check_env(const char *isvc, const json_t *component, struct denial *d)
+{
+    static const char *const lists[] = {"containers", "initContainers"};
+    bool found = has_python_path(json_object_get(component, "model"));
+    const json_t *container;
+    size_t i;
+
+    for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+        json_array_foreach (json_object_get(component, lists[k]), i, container)
+            found = found || has_python_path(container);
+    if (!found)
+        return 0;
+    return deny(d,
+                ISVC_HOOK "the InferenceService \"%s\" is invalid: environment variable PYTHONPATH "
+                          "is not allowed for security reasons",
+                isvc);
+}
+
+static int check_name_change(const json_t *o, const json_t *was, struct denial *d)
+{
+    if (!was || strcmp(json_text(o, "spec.predictor.name", ""),
+                       json_text(was, "spec.predictor.name", "")) == 0)
+        return 0;
+    if (strcmp(json_text(o, "spec.predictor.model.storageUri", ""),
+               json_text(was, "spec.predictor.model.storageUri", "")) != 0)
+        return 0;
+    return deny(
+        d, ISVC_HOOK
+        "update rejected: changing predictor.name needs a change of the model's storageUri");
 }
 
 int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *d)
@@ -181,6 +246,8 @@ int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *
         return deny(d,
                     ISVC_HOOK "update rejected: deploymentMode cannot be changed from '%s' to '%s'",
                     live, mode);
+    if ((r = check_name_change(o, was, d)) < 0)
+        return r;
     if (!is_isvc_name(str_of(name)))
         return deny(d,
                     ISVC_HOOK
@@ -197,18 +264,18 @@ int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *
                     "[%s] is not a supported autoscaler class type; use one of hpa, keda, "
                     "external, none",
                     cls);
+    for (i = 0; i < ARRAY_LEN(components); i++)
+        if ((r = check_env(name, json_object_get(json_object_get(o, "spec"), components[i]), d)) <
+            0)
+            return r;
     if (*json_text(o, "spec.predictor.model.name", ""))
         return deny(d,
                     ISVC_HOOK
                     "the InferenceService \"%s\" is invalid: name field is not allowed in "
                     "standard predictor",
                     name);
-    if (!json_object_get(json_at(o, "spec.predictor"), "model") &&
-        json_array_size(json_at(o, "spec.predictor.containers")) == 0)
-        return deny(d, ISVC_HOOK
-                    "exactly one of [model, containers, sklearn, xgboost, tensorflow, pytorch, "
-                    "triton, onnx, huggingface, pmml, lightgbm, paddle] must be specified in "
-                    "the predictor");
+    if ((r = check_implementation(json_at(o, "spec.predictor"), d)) < 0)
+        return r;
     for (i = 0; i < ARRAY_LEN(components); i++) {
         c = json_object_get(json_object_get(o, "spec"), components[i]);
         if (c && (r = check_component(cls, mode, c, d)) < 0)
