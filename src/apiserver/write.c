@@ -5,6 +5,7 @@
 #include "apiserver/apiserver_int.h"
 #include "base/mem.h"
 #include "codec/yaml.h"
+#include "kube/kpb.h"
 #include "kube/status.h"
 
 /* --- answers --- */
@@ -115,8 +116,11 @@ static bool parse_body(struct request *r, struct str body, json_t **ret)
     if (media_is(type, "application/yaml")) {
         rc = yaml_parse(body, ret, &err);
     } else if (media_is(type, "application/vnd.kubernetes.protobuf")) {
-        unsupported(r);
-        return false;
+        rc = kpb_decode(body, ret, &err);
+        if (rc == ERR_UNSUPPORTED) {
+            unsupported(r);
+            return false;
+        }
     } else {
         rc = json_parse_strict(body, ret, &dups, &err);
     }
@@ -276,7 +280,6 @@ static void on_delete_body(void *arg, struct http_x *x, struct str body)
     struct request *r = arg;
     struct store_request req = {
         .verb = CLUSTER_DELETE, .kind = r->kind, .ns = r->ns, .name = r->name, .grace_s = -1};
-    struct str type = http_header_get(&http_x_request(x)->headers, "content-type");
     json_t *options = NULL;
     char propagation[16] = "";
 
@@ -284,9 +287,7 @@ static void on_delete_body(void *arg, struct http_x *x, struct str body)
         free_early(r);
         return;
     }
-    /* the protobuf form of DeleteOptions (Go's typed clients) is read as "the defaults" */
-    if (body.n && !media_is(type, "application/vnd.kubernetes.protobuf") &&
-        !parse_body(r, body, &options)) {
+    if (body.n && !parse_body(r, body, &options)) {
         free_early(r);
         return;
     }
