@@ -5,6 +5,7 @@
 
 #include "apiserver/apiserver_int.h"
 #include "base/mem.h"
+#include "kube/openapi.h"
 #include "kube/status.h"
 
 static const char verbs[] =
@@ -151,87 +152,13 @@ static bool is_group(struct str name)
     return false;
 }
 
-/* --- openapi v2: protobuf, just enough for every kubectl (kube-api.md 5) --- */
-
-static void add_varint(struct buf *b, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        buf_add_char(b, (char)(v | 0x80));
-    buf_add_char(b, (char)v);
-}
-
-static void add_field(struct buf *b, unsigned number, struct str bytes)
-{
-    add_varint(b, number << 3 | 2);
-    add_varint(b, bytes.n);
-    buf_add_str(b, bytes);
-}
-
-/* Wraps what is in b into one field of that number. */
-static void wrap(struct buf *b, unsigned number)
-{
-    struct buf inner = *b;
-
-    *b = BUF_INIT;
-    add_field(b, number, buf_str(&inner));
-    buf_done(&inner);
-}
-
-/* {1:{2:{3:{4:name}}}}: a query parameter without a body. */
-static void add_param(struct buf *operation, const char *name)
-{
-    struct buf p = BUF_INIT;
-
-    add_field(&p, 4, str_of(name));
-    wrap(&p, 3);
-    wrap(&p, 2);
-    wrap(&p, 1);
-    add_field(operation, 8, buf_str(&p));
-    buf_done(&p);
-}
-
-static void add_kind_path(struct buf *paths, const struct kind *k)
-{
-    struct buf op = BUF_INIT, any = BUF_INIT, named = BUF_INIT, item = BUF_INIT, path = BUF_INIT,
-               entry = BUF_INIT;
-
-    add_param(&op, "dryRun");
-    add_param(&op, "fieldValidation");
-    buf_printf(&any, "group: \"%s\"\nkind: %s\nversion: %s\n", k->group, k->kind, k->version);
-    wrap(&any, 2);
-    add_field(&named, 1, STR("x-kubernetes-group-version-kind"));
-    add_field(&named, 2, buf_str(&any));
-    add_field(&op, 13, buf_str(&named));
-    add_field(&item, 8, buf_str(&op));
-    buf_printf(&path, "%s%s/%s%s/%s/{name}", k->group[0] ? "/apis/" : "/api", k->group, k->version,
-               k->namespaced ? "/namespaces/{namespace}" : "", k->plural);
-    add_field(&entry, 1, buf_str(&path));
-    add_field(&entry, 2, buf_str(&item));
-    add_field(paths, 2, buf_str(&entry));
-    buf_done(&op);
-    buf_done(&any);
-    buf_done(&named);
-    buf_done(&item);
-    buf_done(&path);
-    buf_done(&entry);
-}
-
 static void serve_openapi(struct http_x *x)
 {
-    struct buf doc = BUF_INIT, paths = BUF_INIT, info = BUF_INIT;
+    struct buf doc = BUF_INIT;
 
-    add_field(&info, 1, STR("flyball"));
-    add_field(&info, 2, STR(FLYBALL_VERSION));
-    for (int i = 0; i < KIND_COUNT; i++)
-        add_kind_path(&paths, kind_of((enum kind_id)i));
-    add_field(&doc, 1, STR("2.0"));
-    add_field(&doc, 2, buf_str(&info));
-    add_field(&doc, 8, buf_str(&paths));
-    http_x_reply(x, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", NULL,
-                 buf_str(&doc));
+    openapi_v2(&doc);
+    http_x_reply(x, 200, OPENAPI_V2_TYPE, NULL, buf_str(&doc));
     buf_done(&doc);
-    buf_done(&paths);
-    buf_done(&info);
 }
 
 void serve_discovery(struct apiserver *a, struct http_x *x, struct str path)
