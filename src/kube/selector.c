@@ -249,7 +249,8 @@ void selector_text(const struct selector *s, struct buf *out)
 {
     struct term *sorted = mem_array(s->n, sizeof(*sorted));
 
-    memcpy(sorted, s->terms, s->n * sizeof(*sorted));
+    if (s->n)
+        memcpy(sorted, s->terms, s->n * sizeof(*sorted));
     qsort(sorted, s->n, sizeof(*sorted), by_key);
     for (size_t i = 0; i < s->n; i++) {
         const struct term *t = &sorted[i];
