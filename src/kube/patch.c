@@ -68,11 +68,12 @@ static size_t find_by(const json_t *list, const char *key, const json_t *value)
  * element they followed. */
 static json_t *in_order(json_t *list, const char *key, const json_t *order)
 {
-    json_t *out = json_array(), *e;
+    json_t *out, *e;
     size_t i;
 
     if (json_array_size(order) == 0)
         return list;
+    out = json_array();
     json_array_foreach ((json_t *)order, i, e) {
         size_t at = key ? find_by(list, key, json_object_get(e, key)) : SIZE_MAX;
 
@@ -96,15 +97,17 @@ static int merge_list(const char *field, const json_t *target, const json_t *pat
     const char *key = NULL;
     size_t i;
 
+    /* a replace anywhere in the list drops what was there, not what the patch brings */
+    json_array_foreach ((json_t *)patch, i, e)
+        if (strcmp(json_text(e, "$patch", ""), "replace") == 0)
+            json_array_clear(out);
     json_array_foreach ((json_t *)patch, i, e) {
         const char *directive = json_text(e, "$patch", ""), *own = merge_key(field, e);
         json_t *merged = NULL;
         size_t at;
 
-        if (strcmp(directive, "replace") == 0) {
-            json_array_clear(out);
+        if (strcmp(directive, "replace") == 0)
             continue;
-        }
         if (!own || !*own) {
             json_decref(out);
             return err_set(err, ERR_BAD_INPUT, "map in '%s' does not contain its merge key", field);

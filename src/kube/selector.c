@@ -129,12 +129,14 @@ int selector_parse(struct str text, struct selector **ret, struct err *err)
 {
     struct selector *s = mem_zalloc(sizeof(*s));
     struct scan c = {.all = text};
+    bool more = false; /* a comma promises another term */
     int r = 0;
 
     blanks(&c);
-    while (r == 0 && c.at < text.n) {
+    while (r == 0 && (more || c.at < text.n)) {
         r = parse_term(&c, s, err);
-        if (r == 0 && c.at < text.n && !take(&c, ","))
+        more = take(&c, ",");
+        if (r == 0 && c.at < text.n && !more)
             r = err_set(err, ERR_BAD_INPUT, "',' expected");
         blanks(&c);
     }
