@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Feeds every file of the directories named on the command line, and every prefix of the small ones, to
- * a fuzz target: the corpus is a regression test with any compiler. */
+ * Feeds every file of the directories named on the command line, and every prefix of the small
+ * ones, to a fuzz target: the corpus is a regression test with any compiler. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -15,8 +15,8 @@ struct reader {
 
 static bool is_name_char(char c, bool first)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':' || (unsigned char)c >= 0x80 ||
-           (!first && c >= '0' && c <= '9');
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':' ||
+           (unsigned char)c >= 0x80 || (!first && c >= '0' && c <= '9');
 }
 
 static void blanks(struct reader *r)
@@ -71,7 +71,8 @@ static bool labels(struct reader *r, struct promtext_sample *s)
             r->at++;
             return true;
         }
-        if (r->at < r->line.n && r->line.p[r->at] == '"') { /* a quoted (UTF-8) name, of a label or the metric */
+        if (r->at < r->line.n &&
+            r->line.p[r->at] == '"') { /* a quoted (UTF-8) name, of a label or the metric */
             r->at++;
             if (!quoted(r, &n))
                 return false;
@@ -89,7 +90,8 @@ static bool labels(struct reader *r, struct promtext_sample *s)
         if (n.n == 0 || r->at >= r->line.n || r->line.p[r->at++] != '=')
             return false;
         blanks(r);
-        if (r->at >= r->line.n || r->line.p[r->at++] != '"' || !quoted(r, &v) || s->n_labels == PROMTEXT_LABELS_MAX)
+        if (r->at >= r->line.n || r->line.p[r->at++] != '"' || !quoted(r, &v) ||
+            s->n_labels == PROMTEXT_LABELS_MAX)
             return false;
         s->labels[s->n_labels++] = (struct promtext_label){n, v};
         blanks(r);
@@ -112,7 +114,8 @@ static struct str token(struct reader *r)
 /* Short decimal numbers, which is nearly all of them, without strtod. */
 static bool number(struct str s, double *ret)
 {
-    static const double pow10[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    static const double pow10[] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
     uint64_t v = 0;
     size_t i = 0, digits = 0, frac = 0;
     bool neg = s.n && s.p[0] == '-', dot = false;
@@ -180,7 +183,8 @@ static bool sample_line(struct reader *r, bool om, struct promtext_sample *s)
     return t.n == 0 || t.p[0] == '#';
 }
 
-int promtext_parse(struct str text, bool om, bool (*fn)(void *arg, const struct promtext_sample *s), void *arg, struct err *err)
+int promtext_parse(struct str text, bool om, bool (*fn)(void *arg, const struct promtext_sample *s),
+                   void *arg, struct err *err)
 {
     static _Thread_local struct promtext_sample s;
     struct reader r = {0};
@@ -199,7 +203,8 @@ int promtext_parse(struct str text, bool om, bool (*fn)(void *arg, const struct 
             continue;
         r.line = line;
         if (!sample_line(&r, om, &s))
-            rc = err_set(err, ERR_BAD_INPUT, "line %zu: %s: '%.*s'", line_no, r.why, (int)(line.n < 80 ? line.n : 80), line.p);
+            rc = err_set(err, ERR_BAD_INPUT, "line %zu: %s: '%.*s'", line_no, r.why,
+                         (int)(line.n < 80 ? line.n : 80), line.p);
         else if (!fn(arg, &s))
             break;
     }

@@ -26,8 +26,10 @@ struct promtext_sample {
     int64_t t_ms;
 };
 
-/* false from fn stops. openmetrics: times are seconds, "# EOF" ends. 0, or ERR_BAD_INPUT with the line. */
-int promtext_parse(struct str text, bool openmetrics, bool (*fn)(void *arg, const struct promtext_sample *s), void *arg,
+/* false from fn stops. openmetrics: times are seconds, "# EOF" ends. 0, or ERR_BAD_INPUT with the
+ * line. */
+int promtext_parse(struct str text, bool openmetrics,
+                   bool (*fn)(void *arg, const struct promtext_sample *s), void *arg,
                    struct err *err);
 
 #endif

@@ -664,7 +664,7 @@ static int parse_postfix(struct parser *p, struct expr **e)
 
 static int parse_primary(struct parser *p, struct expr **ret)
 {
-    struct expr *e;
+    struct expr *e = NULL;
     int r;
 
     switch (p->tok) {
@@ -797,7 +797,7 @@ static int check_binary(struct parser *p, struct expr *e)
 
 static int parse_expr(struct parser *p, int min_prec, struct expr **ret)
 {
-    struct expr *left;
+    struct expr *left = NULL;
     int r;
 
     if (++p->depth > DEPTH_MAX)

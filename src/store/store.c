@@ -439,6 +439,10 @@ static void sync_subscriber(void *arg)
 {
     struct subscriber *sub = arg;
 
+    if (!sub->s) { /* the store closed before the loop came to this */
+        free(sub);
+        return;
+    }
     sub->is_synced = true;
     if (!sub->is_removed)
         store_each(sub->s, sub->kind, STR_NONE, NULL, give_initial, sub);
@@ -592,8 +596,14 @@ void store_close(struct store *s)
         for (size_t k = 0; k < s->kinds[i].n; k++)
             free_entry(s->kinds[i].items[k]);
         free(s->kinds[i].items);
-        list_each (it, &s->subscribers[i])
-            free(container_of(it, struct subscriber, link));
+        list_each (it, &s->subscribers[i]) {
+            struct subscriber *sub = container_of(it, struct subscriber, link);
+
+            if (sub->is_synced)
+                free(sub);
+            else
+                sub->s = NULL; /* its sync_subscriber() is still posted, and frees it */
+        }
     }
     while (s->first) {
         struct change *next = s->first->next;

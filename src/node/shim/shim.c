@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flyball-shim: the parent of one container's process. It outlives flyball: it writes the log, enforces the
- * grace period and records the exit, so that a crash of flyball costs neither output nor exit codes.
+ * flyball-shim: the parent of one container's process. It outlives flyball: it writes the log,
+ * enforces the grace period and records the exit, so that a crash of flyball costs neither output
+ * nor exit codes.
  *
  *   flyball-shim DIR UID GID CWD GRACE_S       (UID or GID -1: as we are)
  *
@@ -9,7 +10,8 @@
  *   state  "CHILD_PID SHIM_PID SHIM_STARTTIME STARTED_MS\n"   when the process runs (atomically)
  *   log    one line per line of output: RFC 3339 time, stream, F (whole) or P (partial), text
  *   exit   "CODE SIGNAL FINISHED_MS\n"                          at the end (atomically)
- * SIGTERM: ends the process with grace. SIGUSR1: kills it at once. `grace` in DIR, if there, replaces GRACE_S. */
+ * SIGTERM: ends the process with grace. SIGUSR1: kills it at once. `grace` in DIR, if there,
+ * replaces GRACE_S. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -86,8 +88,9 @@ static void emit(struct stream *s, char tag)
 
     clock_gettime(CLOCK_REALTIME, &ts);
     gmtime_r(&ts.tv_sec, &tm);
-    n = snprintf(head, sizeof(head), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ %s %c ", tm.tm_year + 1900, tm.tm_mon + 1,
-                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ts.tv_nsec, s->name, tag);
+    n = snprintf(head, sizeof(head), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ %s %c ",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                 ts.tv_nsec, s->name, tag);
     if (log_size > LOG_MAX) {
         rename("log", "log.1");
         close(log_fd);
@@ -171,7 +174,8 @@ static int find_program(const char *name, char **env)
     return -1;
 }
 
-/* The program is opened before privileges are dropped, so that it may lie where the pod user cannot look. */
+/* The program is opened before privileges are dropped, so that it may lie where the pod user cannot
+ * look. */
 static void run_child(char **argv, char **env, long uid, long gid, const char *cwd)
 {
     int fd = find_program(argv[0], env);
@@ -281,8 +285,8 @@ int main(int argc, char **argv)
     fcntl(pe[0], F_SETFL, O_NONBLOCK);
     out.fd = po[0];
     err.fd = pe[0];
-    snprintf(text, sizeof(text), "%d %d %llu %lld\n", (int)child, (int)getpid(), start_time(getpid()),
-             (long long)now_ms(CLOCK_REALTIME));
+    snprintf(text, sizeof(text), "%d %d %llu %lld\n", (int)child, (int)getpid(),
+             start_time(getpid()), (long long)now_ms(CLOCK_REALTIME));
     put_file("state", text);
     while (!exited || (open_streams > 0 && now_ms(CLOCK_MONOTONIC) < drained_at)) {
         struct pollfd p[3] = {{sfd, POLLIN, 0}, {out.fd, POLLIN, 0}, {err.fd, POLLIN, 0}};
@@ -331,7 +335,8 @@ int main(int argc, char **argv)
         emit(&out, 'F');
     if (err.n)
         emit(&err, 'F');
-    snprintf(text, sizeof(text), "%d %d %lld\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+    snprintf(text, sizeof(text), "%d %d %lld\n",
+             WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
              WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)now_ms(CLOCK_REALTIME));
     put_file("exit", text);
     return 0;
