@@ -56,7 +56,7 @@ need_peer() {
     say "fetching $1 (unpacked aside, not installed)"
     mkdir -p "$PEERS/debs"
     apt_update
-    (cd "$PEERS/debs" && apt-get download -qq "$1" >/dev/null)
+    (cd "$PEERS/debs" && apt-get download -qq -o APT::Sandbox::User=root "$1" >/dev/null)
     dpkg-deb -x "$PEERS"/debs/"$1"_*.deb "$PEERS"
     [ -e "$PEERS/$2" ]
 }

@@ -5,8 +5,8 @@
  *   T = a + b * prefill tokens + c * decoding sequences + d * KV tokens read
  *         + e * prefill tokens x their context, times a jitter of some percent
  *
- * The default profile stands for one CPU core that runs opt-125m in fp32; docs/model-server.md says
- * where each number comes from. */
+ * The default profile stands for one CPU core that runs opt-125m in fp32; each number's
+ * source is beside it in timing.c. */
 #ifndef FB_MODELSERVER_TIMING_H
 #define FB_MODELSERVER_TIMING_H
 
