@@ -3,63 +3,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "autoscale/hpa_metric.h"
 #include "base/mem.h"
 
-static bool within(double ratio, struct hpa_tolerance t)
-{
-    return (1.0 - t.down) <= ratio && ratio <= (1.0 + t.up);
-}
-
-static int64_t ceil_count(double v)
-{
-    v = ceil(v);
-    return v > INT32_MAX ? INT32_MAX : v < 0 ? 0 : (int64_t)v;
-}
-
-int64_t hpa_average_value(int64_t status_replicas, int64_t sum, int64_t target,
-                          struct hpa_tolerance t, int64_t *ret_average)
-{
-    int64_t replicas = status_replicas;
-    double ratio = (double)sum / ((double)target * (double)status_replicas);
-
-    if (status_replicas == 0 || !within(ratio, t))
-        replicas = ceil_count((double)sum / (double)target);
-    *ret_average = status_replicas ? (int64_t)ceil((double)sum / (double)status_replicas) : sum;
-    return replicas;
-}
-
-int64_t hpa_value(int64_t current, int64_t ready, int64_t sum, int64_t target,
-                  struct hpa_tolerance t)
-{
-    double ratio = (double)sum / (double)target;
-
-    if (current == 0)
-        return ceil_count(ratio);
-    if (within(ratio, t))
-        return current;
-    return ceil_count(ratio * (double)ready);
-}
+#define NO_SLOT SIZE_MAX
 
 /* --- history --- */
-
-void hpa_history_add(struct hpa_history *h, int64_t replicas, int64_t at_ms)
-{
-    if (h->n == HPA_HISTORY_MAX)
-        hpa_history_prune(h, h->items[1].at_ms);
-    mem_grow(&h->items, &h->cap, h->n);
-    h->items[h->n++] = (struct hpa_recommendation){replicas, at_ms};
-}
-
-void hpa_history_prune(struct hpa_history *h, int64_t before_ms)
-{
-    size_t k = 0;
-
-    for (size_t i = 0; i < h->n; i++)
-        if (h->items[i].at_ms >= before_ms)
-            h->items[k++] = h->items[i];
-    h->n = k;
-}
 
 void hpa_history_done(struct hpa_history *h)
 {
@@ -67,31 +18,58 @@ void hpa_history_done(struct hpa_history *h)
     *h = (struct hpa_history){0};
 }
 
-int64_t hpa_stabilize(const struct hpa_history *h, int64_t now, int64_t current, int64_t desired,
-                      int64_t up_s, int64_t down_s, const char **ret_reason)
+static size_t oldest(const struct hpa_history *h)
 {
-    int64_t up = desired, down = desired, up_cutoff = now - up_s * 1000,
-            down_cutoff = now - down_s * 1000, r = current;
+    size_t o = 0;
 
-    for (size_t i = 0; i < h->n; i++) {
-        if (h->items[i].at_ms > up_cutoff && h->items[i].replicas < up)
-            up = h->items[i].replicas;
-        if (h->items[i].at_ms > down_cutoff && h->items[i].replicas > down)
-            down = h->items[i].replicas;
-    }
-    if (r < up)
-        r = up;
-    if (r > down)
-        r = down;
-    *ret_reason = r == desired        ? "ReadyForNewScale"
-                  : desired > current ? "ScaleUpStabilized"
-                                      : "ScaleDownStabilized";
-    return r;
+    for (size_t i = 1; i < h->n; i++)
+        if (h->items[i].at_ms < h->items[o].at_ms)
+            o = i;
+    return o;
 }
 
-/* --- rates --- */
+static void store(struct hpa_history *h, size_t slot, struct hpa_entry e)
+{
+    if (slot == NO_SLOT && h->n == HPA_HISTORY_MAX)
+        slot = oldest(h);
+    if (slot == NO_SLOT) {
+        mem_grow(&h->items, &h->cap, h->n);
+        slot = h->n++;
+    }
+    h->items[slot] = e;
+    h->last = slot;
+}
 
-static int64_t changed(const struct hpa_history *h, int64_t now, int64_t period_s)
+void hpa_history_add(struct hpa_history *h, struct hpa_entry e)
+{
+    store(h, NO_SLOT, e);
+}
+
+static void recommend(struct hpa_history *h, size_t slot, int64_t desired, int64_t now)
+{
+    if (h->coalesces && h->n > 0 && h->items[h->last].replicas == desired)
+        h->items[h->last].at_ms = now;
+    else
+        store(h, slot, (struct hpa_entry){.replicas = desired, .at_ms = now});
+}
+
+void hpa_history_changed(struct hpa_history *h, int64_t change, int64_t now, int64_t period_s)
+{
+    int64_t cutoff = now - period_s * 1000;
+    size_t slot = NO_SLOT;
+
+    if (period_s < 0)
+        return;
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->items[i].at_ms < cutoff)
+            h->items[i].outdated = true;
+        if (h->items[i].outdated)
+            slot = i;
+    }
+    store(h, slot, (struct hpa_entry){.replicas = change, .at_ms = now});
+}
+
+int64_t hpa_history_sum(const struct hpa_history *h, int64_t now, int64_t period_s)
 {
     int64_t cutoff = now - period_s * 1000, sum = 0;
 
@@ -101,44 +79,85 @@ static int64_t changed(const struct hpa_history *h, int64_t now, int64_t period_
     return sum;
 }
 
-static int64_t up_limit(int64_t now, int64_t current, const struct hpa_rules *r,
-                        const struct hpa_history *ups, const struct hpa_history *downs)
+/* --- stabilization --- */
+
+int64_t hpa_stabilize(struct hpa_history *h, int64_t now, int64_t current, int64_t desired,
+                      int64_t up_s, int64_t down_s, const char **ret_reason)
 {
-    int64_t best = r->select == HPA_SELECT_MIN ? INT32_MAX : INT32_MIN;
+    int64_t lo = desired, hi = desired, up_cut = now - up_s * 1000, down_cut = now - down_s * 1000,
+            r = current;
+    size_t slot = NO_SLOT;
 
-    if (r->select == HPA_SELECT_DISABLED)
-        return current;
-    for (size_t i = 0; i < r->n; i++) {
-        const struct hpa_policy *p = &r->policies[i];
-        int64_t start = current - changed(ups, now, p->period_s) + changed(downs, now, p->period_s);
-        int64_t proposed = p->type == HPA_PODS
-                               ? start + p->value
-                               : (int64_t)ceil((double)start * (1 + (double)p->value / 100));
+    for (size_t i = 0; i < h->n; i++) {
+        const struct hpa_entry *e = &h->items[i];
 
-        best = r->select == HPA_SELECT_MIN ? (proposed < best ? proposed : best)
-                                           : (proposed > best ? proposed : best);
+        if (e->at_ms > up_cut && e->replicas < lo)
+            lo = e->replicas;
+        if (e->at_ms > down_cut && e->replicas > hi)
+            hi = e->replicas;
+        if (e->at_ms < up_cut && e->at_ms < down_cut)
+            slot = i;
     }
-    return best;
+    r = r < lo ? lo : r;
+    r = r > hi ? hi : r;
+    recommend(h, slot, desired, now);
+    *ret_reason = r == desired         ? "ReadyForNewScale"
+                  : desired >= current ? "ScaleUpStabilized"
+                                       : "ScaleDownStabilized";
+    return r;
 }
 
-static int64_t down_limit(int64_t now, int64_t current, const struct hpa_rules *r,
-                          const struct hpa_history *ups, const struct hpa_history *downs)
+int64_t hpa_stabilize_classic(struct hpa_history *h, int64_t now, int64_t desired,
+                              int64_t window_ms, const char **ret_reason)
 {
-    int64_t best = r->select == HPA_SELECT_MIN ? INT32_MIN : INT32_MAX;
+    int64_t r = desired;
+    size_t slot = NO_SLOT;
+
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->items[i].at_ms < now - window_ms)
+            slot = i;
+        else if (h->items[i].replicas > r)
+            r = h->items[i].replicas;
+    }
+    recommend(h, slot, desired, now);
+    *ret_reason = r != desired ? "ScaleDownStabilized" : "ReadyForNewScale";
+    return r;
+}
+
+/* --- rates --- */
+
+static int64_t after_policy(const struct hpa_policy *p, int64_t start, enum hpa_direction way)
+{
+    double share = (double)p->value / 100.0;
+
+    if (p->type == HPA_POLICY_PODS)
+        return way == HPA_UP ? start + p->value : start - p->value;
+    return way == HPA_UP ? hpa_ceil32((double)start * (1 + share))
+                         : (int64_t)((double)start * (1 - share));
+}
+
+/* Where the policies of one direction let the size go, never to the other side of current. */
+static int64_t policy_limit(int64_t now, int64_t current, const struct hpa_rules *r,
+                            enum hpa_direction way, const struct hpa_history *ups,
+                            const struct hpa_history *downs)
+{
+    bool want_highest = (way == HPA_UP) == (r->select != HPA_SELECT_MIN);
+    int64_t best = want_highest ? INT64_MIN : INT64_MAX;
 
     if (r->select == HPA_SELECT_DISABLED)
         return current;
     for (size_t i = 0; i < r->n; i++) {
         const struct hpa_policy *p = &r->policies[i];
-        int64_t start = current - changed(ups, now, p->period_s) + changed(downs, now, p->period_s);
-        int64_t proposed = p->type == HPA_PODS
-                               ? start - p->value
-                               : (int64_t)((double)start * (1 - (double)p->value / 100));
+        int64_t start = current - hpa_history_sum(ups, now, p->period_s) +
+                        hpa_history_sum(downs, now, p->period_s);
+        int64_t to = after_policy(p, start, way);
 
-        best = r->select == HPA_SELECT_MIN ? (proposed > best ? proposed : best)
-                                           : (proposed < best ? proposed : best);
+        if (want_highest ? to > best : to < best)
+            best = to;
     }
-    return best;
+    if (way == HPA_UP)
+        return best < current ? current : best;
+    return best > current ? current : best;
 }
 
 int64_t hpa_limit_rate(int64_t now, int64_t current, int64_t desired, int64_t min, int64_t max,
@@ -150,21 +169,36 @@ int64_t hpa_limit_rate(int64_t now, int64_t current, int64_t desired, int64_t mi
 
     *ret_reason = "DesiredWithinRange";
     if (desired > current) {
-        limit = up_limit(now, current, up, ups, downs);
-        limit = limit < current ? current : limit;
+        limit = policy_limit(now, current, up, HPA_UP, ups, downs);
         allowed = limit < max ? limit : max;
         if (desired > allowed) {
             *ret_reason = limit < max ? "ScaleUpLimit" : "TooManyReplicas";
             return allowed;
         }
     } else if (desired < current) {
-        limit = down_limit(now, current, down, ups, downs);
-        limit = limit > current ? current : limit;
+        limit = policy_limit(now, current, down, HPA_DOWN, ups, downs);
         allowed = limit > min ? limit : min;
         if (desired < allowed) {
             *ret_reason = limit > min ? "ScaleDownLimit" : "TooFewReplicas";
             return allowed;
         }
+    }
+    return desired;
+}
+
+int64_t hpa_limit_classic(int64_t current, int64_t desired, int64_t min, int64_t max,
+                          const char **ret_reason)
+{
+    int64_t limit = current > 2 ? 2 * current : 4, hi = max > limit ? limit : max;
+
+    *ret_reason = "DesiredWithinRange";
+    if (desired < min) {
+        *ret_reason = "TooFewReplicas";
+        return min;
+    }
+    if (desired > hi) {
+        *ret_reason = max > limit ? "ScaleUpLimit" : "TooManyReplicas";
+        return hi;
     }
     return desired;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The HPA's arithmetic (hpa.md): pure functions of their arguments, in the order of operations of
- * the original, so that results are equal to the bit. Replica counts are int32 in the API, int64
- * here; metric values are milli. */
+ * From a proposal to a size, as the HPA does it (hpa.md 11 to 13): stabilization, limits, rates.
+ * Pure functions of their arguments, in the original's order of operations, so that results are
+ * equal to the bit. Replica counts are int32 in the API, int64 here. hpa_metric.h makes the
+ * proposals. */
 #ifndef FB_AUTOSCALE_HPA_H
 #define FB_AUTOSCALE_HPA_H
 
@@ -10,51 +11,62 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct hpa_tolerance {
-    double down, up; /* 0.1 each by default */
+#include "codec/json.h"
+
+/* --- history --- */
+
+struct hpa_entry {
+    int64_t replicas, at_ms; /* a recommendation, or by how much the size changed */
+    bool outdated;           /* a change older than every period: its slot may be reused */
 };
 
-/* External and Object metrics, target type AverageValue: ceil(sum / target), unless sum / (target *
- * pods) is within tolerance. status_replicas: pods that exist now. */
-int64_t hpa_average_value(int64_t status_replicas, int64_t sum_milli, int64_t target_milli,
-                          struct hpa_tolerance t, int64_t *ret_average_milli);
-/* Target type Value: ceil(sum / target * ready pods); with no pods ceil(sum / target). */
-int64_t hpa_value(int64_t current, int64_t ready, int64_t sum_milli, int64_t target_milli,
-                  struct hpa_tolerance t);
-
-struct hpa_recommendation {
-    int64_t replicas, at_ms;
-};
-
-/* Past recommendations, and past changes of size: what stabilization and rates need. */
-#define HPA_HISTORY_MAX 4096
+/* Past recommendations, or past changes of size. Slots are reused, so the order says nothing. */
+#define HPA_HISTORY_MAX 65536 /* an hour of looks every 100 ms; beyond, the oldest goes */
 struct hpa_history {
-    struct hpa_recommendation *items; /* owned */
+    struct hpa_entry *items; /* owned */
     size_t n, cap;
+    size_t last;    /* slot stored last */
+    bool coalesces; /* a recommendation equal to the last moves its time: windows see no difference
+                     */
 };
-void hpa_history_add(struct hpa_history *h, int64_t replicas, int64_t at_ms);
-void hpa_history_prune(struct hpa_history *h, int64_t before_ms);
 void hpa_history_done(struct hpa_history *h);
+/* Appends, as when reading a history back. */
+void hpa_history_add(struct hpa_history *h, struct hpa_entry e);
+/* A change of size that was written (hpa.md 13): reuses the slot of one older than every period.
+ * longest_period_s -1: there is no spec.behavior, nothing is stored. */
+void hpa_history_changed(struct hpa_history *h, int64_t change, int64_t now_ms,
+                         int64_t longest_period_s);
+/* Sum of the changes younger than period_s. */
+int64_t hpa_history_sum(const struct hpa_history *h, int64_t now_ms, int64_t period_s);
 
-/* Behavior: the lowest recommendation of the up-window bounds from below what may be added, the
- * highest of the down-window what may be removed. *ret_reason: ScaleUpStabilized,
- * ScaleDownStabilized or ReadyForNewScale. */
-int64_t hpa_stabilize(const struct hpa_history *h, int64_t now_ms, int64_t current, int64_t desired,
-                      int64_t up_window_s, int64_t down_window_s, const char **ret_reason);
+/* --- spec.behavior --- */
 
-enum hpa_policy_type { HPA_PODS, HPA_PERCENT };
+enum hpa_policy_type { HPA_POLICY_PODS, HPA_POLICY_PERCENT };
 enum hpa_select { HPA_SELECT_MAX, HPA_SELECT_MIN, HPA_SELECT_DISABLED };
 struct hpa_policy {
     enum hpa_policy_type type;
     int64_t value, period_s;
 };
+#define HPA_POLICIES_MAX 16
 struct hpa_rules {
-    int64_t window_s; /* -1: not given */
+    int64_t window_s;
     enum hpa_select select;
-    struct hpa_policy policies[16];
+    struct hpa_policy policies[HPA_POLICIES_MAX];
     size_t n;
     double tolerance; /* -1: not given */
 };
+enum hpa_direction { HPA_DOWN, HPA_UP };
+/* One direction of spec.behavior with the API's defaults filled in; json may be NULL. */
+void hpa_rules_read(const json_t *json, enum hpa_direction way, struct hpa_rules *ret);
+int64_t hpa_rules_longest_period(const struct hpa_rules *r); /* seconds */
+
+/* --- normalisation with spec.behavior --- */
+
+/* The lowest recommendation of the up-window bounds what may be added, the highest of the
+ * down-window what may be removed; desired is stored. *ret_reason: ScaleUpStabilized,
+ * ScaleDownStabilized or ReadyForNewScale. */
+int64_t hpa_stabilize(struct hpa_history *h, int64_t now_ms, int64_t current, int64_t desired,
+                      int64_t up_window_s, int64_t down_window_s, const char **ret_reason);
 
 /* How far the size may go at once. *ret_reason: DesiredWithinRange, TooFewReplicas,
  * TooManyReplicas, ScaleUpLimit, ScaleDownLimit. */
@@ -62,5 +74,12 @@ int64_t hpa_limit_rate(int64_t now_ms, int64_t current, int64_t desired, int64_t
                        const struct hpa_rules *up, const struct hpa_rules *down,
                        const struct hpa_history *ups, const struct hpa_history *downs,
                        const char **ret_reason);
+
+/* --- without --- */
+
+int64_t hpa_stabilize_classic(struct hpa_history *h, int64_t now_ms, int64_t desired,
+                              int64_t window_ms, const char **ret_reason);
+int64_t hpa_limit_classic(int64_t current, int64_t desired, int64_t min, int64_t max,
+                          const char **ret_reason);
 
 #endif

@@ -191,3 +191,9 @@ struct quantity quantity_of_double(double v)
         return (struct quantity){0};
     return q;
 }
+
+struct quantity quantity_of_double_cut(double v)
+{
+    v *= 1000;
+    return quantity_of_milli(!isfinite(v) ? 0 : v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v);
+}

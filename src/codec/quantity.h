@@ -27,5 +27,8 @@ struct quantity quantity_of_milli(int64_t milli); /* decimal */
 /* KEDA's float to quantity (keda.md 4.3): three decimals, ties to even; NaN, Inf and negative give
  * 0. */
 struct quantity quantity_of_double(double v);
+/* The same for what a formula or a fallback yields: cut to three decimals toward zero, negative
+ * stays. */
+struct quantity quantity_of_double_cut(double v);
 
 #endif

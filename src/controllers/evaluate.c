@@ -13,43 +13,24 @@
 #include "controllers/so_int.h"
 
 #define STATUS_MS 15000
-#define DEFAULT_DOWN_S 300
+#define CLASSIC_DOWN_MS 300000
 
-static void read_rules(const json_t *r, bool up, struct hpa_rules *out)
+/* spec.behavior of the HPA; without one the classic rules hold. */
+struct behavior {
+    bool is_set;
+    struct hpa_rules up, down;
+    struct hpa_tolerance tolerance;
+};
+
+static void read_behavior(const json_t *hpa, struct behavior *b)
 {
-    const char *select = json_text(r, "selectPolicy", "Max");
-    const json_t *p;
-    struct quantity q;
-    size_t i;
+    const json_t *json = json_at(hpa, "spec.behavior");
 
-    *out = (struct hpa_rules){
-        .window_s = json_int(r, "stabilizationWindowSeconds", up ? 0 : DEFAULT_DOWN_S),
-        .tolerance = -1};
-    out->select = strcmp(select, "Disabled") == 0 ? HPA_SELECT_DISABLED
-                  : strcmp(select, "Min") == 0    ? HPA_SELECT_MIN
-                                                  : HPA_SELECT_MAX;
-    json_array_foreach (json_object_get(r, "policies"), i, p) {
-        if (out->n < ARRAY_LEN(out->policies))
-            out->policies[out->n++] = (struct hpa_policy){
-                strcmp(json_text(p, "type", ""), "Pods") == 0 ? HPA_PODS : HPA_PERCENT,
-                json_int(p, "value", 0), json_int(p, "periodSeconds", 15)};
-    }
-    if (out->n == 0) {
-        out->policies[out->n++] = (struct hpa_policy){HPA_PERCENT, 100, 15};
-        if (up)
-            out->policies[out->n++] = (struct hpa_policy){HPA_PODS, 4, 15};
-    }
-    if (quantity_parse(str_of(json_text(r, "tolerance", "")), &q, NULL) == 0)
-        out->tolerance = quantity_double(&q);
-}
-
-static int64_t longest_period(const struct hpa_rules *r)
-{
-    int64_t s = 0;
-
-    for (size_t i = 0; i < r->n; i++)
-        s = r->policies[i].period_s > s ? r->policies[i].period_s : s;
-    return s;
+    b->is_set = json_is_object(json);
+    hpa_rules_read(json_object_get(json, "scaleUp"), HPA_UP, &b->up);
+    hpa_rules_read(json_object_get(json, "scaleDown"), HPA_DOWN, &b->down);
+    b->tolerance = (struct hpa_tolerance){.down = b->down.tolerance >= 0 ? b->down.tolerance : 0.1,
+                                          .up = b->up.tolerance >= 0 ? b->up.tolerance : 0.1};
 }
 
 /* --- deciding --- */
@@ -76,6 +57,7 @@ static void propose(struct scaler *s, struct decision *d, const struct trigger_t
                                             &m->average_milli);
         else
             m->proposal = hpa_value(d->current, d->ready, milli, m->target_milli, tolerance);
+        m->proposal = m->proposal < 0 ? 0 : m->proposal;
         d->proposal = m->proposal > d->proposal ? m->proposal : d->proposal;
     }
 }
@@ -89,35 +71,24 @@ static bool is_active(const struct scaler *s, const struct decision *d)
     return false;
 }
 
-static void decide(struct scaler *s, struct decision *d, const json_t *hpa, struct buf *warnings,
-                   int64_t status_replicas)
+/* From the proposal to a size the HPA's limits and windows allow. */
+static void normalise(struct scaler *s, struct decision *d, const struct behavior *b,
+                      int64_t wanted)
 {
-    struct trigger_target target = {str_of(s->ns), str_of(s->target), d->ready};
-    struct hpa_rules up, down;
-    struct hpa_tolerance tolerance = {0.1, 0.1};
-    const char *reason = "", *limit = "";
-    int64_t wanted;
+    const char *reason, *limit;
 
-    read_rules(json_at(hpa, "spec.behavior.scaleUp"), true, &up);
-    read_rules(json_at(hpa, "spec.behavior.scaleDown"), false, &down);
-    if (up.tolerance >= 0)
-        tolerance.up = up.tolerance;
-    if (down.tolerance >= 0)
-        tolerance.down = down.tolerance;
-    propose(s, d, &target, tolerance, status_replicas, warnings);
-    wanted = d->proposal < 0 ? d->current : d->proposal;
-    if (d->held && wanted < d->current)
-        wanted = d->current; /* what is not known may be load */
-    hpa_history_prune(&s->recommendations,
-                      d->at_ms -
-                          (up.window_s > down.window_s ? up.window_s : down.window_s) * 1000);
-    hpa_history_prune(&s->ups, d->at_ms - longest_period(&up) * 1000);
-    hpa_history_prune(&s->downs, d->at_ms - longest_period(&down) * 1000);
-    d->stabilized = hpa_stabilize(&s->recommendations, d->at_ms, d->current, wanted, up.window_s,
-                                  down.window_s, &reason);
-    hpa_history_add(&s->recommendations, wanted, d->at_ms);
-    d->desired = hpa_limit_rate(d->at_ms, d->current, d->stabilized, d->min, d->max, &up, &down,
-                                &s->ups, &s->downs, &limit);
+    if (s->recommendations.n == 0) /* what was decided before a restart is not known: be slow */
+        hpa_history_add(&s->recommendations, (struct hpa_entry){d->current, d->at_ms, false});
+    if (b->is_set) {
+        d->stabilized = hpa_stabilize(&s->recommendations, d->at_ms, d->current, wanted,
+                                      b->up.window_s, b->down.window_s, &reason);
+        d->desired = hpa_limit_rate(d->at_ms, d->current, d->stabilized, d->min, d->max, &b->up,
+                                    &b->down, &s->ups, &s->downs, &limit);
+    } else {
+        d->stabilized = hpa_stabilize_classic(&s->recommendations, d->at_ms, wanted,
+                                              CLASSIC_DOWN_MS, &reason);
+        d->desired = hpa_limit_classic(d->current, d->stabilized, d->min, d->max, &limit);
+    }
     if (d->desired > d->max) {
         d->desired = d->max;
         limit = "TooManyReplicas";
@@ -127,6 +98,19 @@ static void decide(struct scaler *s, struct decision *d, const json_t *hpa, stru
     }
     snprintf(d->stabilize_reason, sizeof(d->stabilize_reason), "%s", reason);
     snprintf(d->limit_reason, sizeof(d->limit_reason), "%s", limit);
+}
+
+static void decide(struct scaler *s, struct decision *d, const struct behavior *b,
+                   struct buf *warnings, int64_t status_replicas)
+{
+    struct trigger_target target = {str_of(s->ns), str_of(s->target), d->ready};
+    int64_t wanted;
+
+    propose(s, d, &target, b->tolerance, status_replicas, warnings);
+    wanted = d->proposal < 0 ? d->current : d->proposal;
+    if (d->held && wanted < d->current)
+        wanted = d->current; /* what is not known may be load */
+    normalise(s, d, b, wanted);
 }
 
 /* --- telling --- */
@@ -150,8 +134,8 @@ static void on_scaled(void *arg, const struct object *now, const struct err *err
     free(call);
 }
 
-static void write_scale(struct scaler *s, const struct decision *d, const struct object *so,
-                        const struct object *hpa)
+static void write_scale(struct scaler *s, const struct decision *d, const struct behavior *b,
+                        const struct object *so, const struct object *hpa)
 {
     struct cluster *c = so_cluster(s->c);
     AUTO_JSON json_t *patch = json_pack("{s:{s:I}}", "spec", "replicas", (json_int_t)d->desired);
@@ -172,9 +156,11 @@ static void write_scale(struct scaler *s, const struct decision *d, const struct
                                           .manager = HPA_COMPONENT},
                   on_scaled, call);
     if (d->desired > d->current)
-        hpa_history_add(&s->ups, d->desired - d->current, d->at_ms);
+        hpa_history_changed(&s->ups, d->desired - d->current, d->at_ms,
+                            b->is_set ? hpa_rules_longest_period(&b->up) : -1);
     else
-        hpa_history_add(&s->downs, d->current - d->desired, d->at_ms);
+        hpa_history_changed(&s->downs, d->current - d->desired, d->at_ms,
+                            b->is_set ? hpa_rules_longest_period(&b->down) : -1);
     log_info("autoscale", "%s/%s: %lld -> %s", s->ns, s->name, (long long)d->current, text);
     event_emit(c, SO_COMPONENT, so, EVENT_NORMAL, "ScalingDecision", "from %lld to %s",
                (long long)d->current, text);
@@ -378,6 +364,7 @@ void scaler_evaluate(struct scaler *s, int64_t now)
                         *hpa;
     AUTO_JSON json_t *so_tree = NULL, *hpa_tree = NULL, *tree = NULL;
     struct decision d = {.at_ms = now};
+    struct behavior behavior;
     struct buf warnings = BUF_INIT;
     char name[260];
     bool active;
@@ -396,11 +383,12 @@ void scaler_evaluate(struct scaler *s, int64_t now)
     d.ready = json_int(tree, "status.readyReplicas", 0);
     d.min = json_int(hpa_tree, "spec.minReplicas", 1);
     d.max = json_int(hpa_tree, "spec.maxReplicas", d.min);
-    decide(s, &d, hpa_tree, &warnings, json_int(tree, "status.replicas", 0));
+    read_behavior(hpa_tree, &behavior);
+    decide(s, &d, &behavior, &warnings, json_int(tree, "status.replicas", 0));
     active = is_active(s, &d);
     from_or_to_zero(s, &d, so_tree, active);
     if (d.desired != d.current)
-        write_scale(s, &d, so, hpa);
+        write_scale(s, &d, &behavior, so, hpa);
     write_hpa_status(s, &d, hpa, hpa_tree);
     write_so_status(s, &d, so, so_tree, active);
     warn_once(s, so, &d, &warnings);

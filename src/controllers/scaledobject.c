@@ -91,6 +91,7 @@ static struct scaler *scaler_of(struct scaledobject_controller *c, const struct 
     s->name = str_dup(o->name);
     s->target = mem_strdup(target);
     s->generation = -1;
+    s->recommendations.coalesces = true;
     loop_timer_init(&s->tick, so_cluster(c)->loop, on_tick, s);
     loop_timer_start(&s->tick, TICK_MS);
     table_set(&c->scalers, o->uid, s);

@@ -3,6 +3,7 @@
 #define FB_CONTROLLERS_SO_INT_H
 
 #include "autoscale/hpa.h"
+#include "autoscale/hpa_metric.h"
 #include "base/table.h"
 #include "controllers/child.h"
 #include "controllers/scaledobject.h"

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "codec/quantity.h"
 #include "kube/names.h"
+#include "triggers/metric_name.h"
 
 #define HTTP_TIMEOUT_MS 3000
 #define ANSWER_MAX ((size_t)4 << 20)
@@ -194,7 +195,7 @@ static int new_prometheus(struct trigger *t, const json_t *meta, int index, stru
                        threshold);
     t->address = mem_strdup(address);
     t->query = mem_strdup(query);
-    t->name = mem_printf("s%d-prometheus", index);
+    t->name = trigger_metric_name_of("prometheus", index, meta, str_of(t->ns), NULL);
     t->ignore_null = flag_at(meta, "ignoreNullValues", true);
     t->timeout_ms = HTTP_TIMEOUT_MS;
     if ((more = text_at(meta, "namespace")))
@@ -450,7 +451,19 @@ static void builtin_value(struct trigger *t, int64_t now, const struct trigger_t
 
 /* --- over HTTP --- */
 
-int prometheus_read_answer(struct str body, bool ignore_null, bool is_average,
+static int refused(int status, struct err *err)
+{
+    return err_set(err, ERR_UNAVAILABLE, "it answered HTTP %d: %s", status,
+                   status == 401 || status == 403 ? "check authModes and the credentials"
+                   : status == 404                ? "check serverAddress; /api/v1/query is not there"
+                   : status == 429                ? "it is asked too often; raise pollingInterval"
+                   : status >= 500                ? "it is not well; see its log"
+                   : status >= 300 && status < 400
+                       ? "it redirects too often; check serverAddress"
+                       : "it refuses the query; try it there by hand");
+}
+
+int prometheus_read_answer(int http_status, struct str body, bool ignore_null, bool is_average,
                            enum metric_state *state, double *value, struct err *err)
 {
     AUTO_JSON json_t *o = NULL;
@@ -460,6 +473,8 @@ int prometheus_read_answer(struct str body, bool ignore_null, bool is_average,
 
     *state = METRIC_VALUE;
     *value = 0;
+    if (http_status < 200 || http_status > 299)
+        return refused(http_status, err);
     if (json_parse(body, &o, err) < 0) {
         err_wrap(err, "the answer is not JSON; is that a Prometheus");
         return ERR_BAD_INPUT;
@@ -468,7 +483,7 @@ int prometheus_read_answer(struct str body, bool ignore_null, bool is_average,
         return err_set(err, ERR_BAD_INPUT, "prometheus says %s: %s",
                        json_text(o, "errorType", "error"), json_text(o, "error", "?"));
     result = json_at(o, "data.result");
-    if (result && !json_is_array(result))
+    if (result && !json_is_null(result) && !json_is_array(result))
         return err_set(err, ERR_BAD_INPUT, "data.result is no list");
     n = json_array_size(result);
     if (json_is_array(result) && n > 0 && !json_is_object(json_array_get(result, 0)))
@@ -526,11 +541,8 @@ static void on_answer(void *arg, const struct http_response *r, struct str body,
     t->state = METRIC_UNKNOWN;
     if (err) {
         snprintf(t->why, sizeof(t->why), "prometheus at %.80s: %.140s", t->address, err->msg);
-    } else if (r->status < 200 || r->status > 299) {
-        snprintf(t->why, sizeof(t->why), "prometheus at %.100s answered %d: %.60s", t->address,
-                 r->status, body.n ? "see its log" : "no text");
-    } else if (prometheus_read_answer(body, t->ignore_null, t->is_average, &state, &value, &bad) <
-               0) {
+    } else if (prometheus_read_answer(r->status, body, t->ignore_null, t->is_average, &state,
+                                      &value, &bad) < 0) {
         snprintf(t->why, sizeof(t->why), "prometheus at %.80s: %.140s", t->address, bad.msg);
     } else {
         t->state = state;

@@ -46,9 +46,9 @@ void trigger_value(struct trigger *t, int64_t now_ms, const struct trigger_targe
 /* For HPA objects: an element of spec.metrics. */
 json_t *trigger_metric_spec(const struct trigger *t, const char *so_name);
 
-/* A Prometheus answer (the body of /api/v1/query) as KEDA reads it, with the deviations of
- * docs/differences.md. 0: *ret_state is METRIC_VALUE or METRIC_EMPTY; negative: why. */
-int prometheus_read_answer(struct str body, bool ignore_null, bool is_average,
+/* The answer of /api/v1/query as KEDA reads it, with the deviations of docs/differences.md. 0:
+ * *ret_state is METRIC_VALUE or METRIC_EMPTY; negative: why, and what to do. */
+int prometheus_read_answer(int http_status, struct str body, bool ignore_null, bool is_average,
                            enum metric_state *ret_state, double *ret_value, struct err *err);
 
 #endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs the copied vectors against the program's own functions. A case function returns true when
+ * the result is what the vector expects, and otherwise prints the difference into `why`. */
+#ifndef FB_TESTS_VECTORS_H
+#define FB_TESTS_VECTORS_H
+
+#include "base/buf.h"
+#include "codec/json.h"
+
+typedef bool vector_case(const json_t *vector, struct buf *why);
+
+/* A number that may be written as a decimal string (beyond 2^53). */
+int64_t vector_int(const json_t *o, const char *key, int64_t def);
+/* true if equal; else says what was expected. */
+bool vector_same_int(struct buf *why, const char *what, int64_t got, int64_t expected);
+bool vector_same_text(struct buf *why, const char *what, const char *got, const char *expected);
+/* An error: expect.error is a fragment of its text. */
+bool vector_same_error(struct buf *why, int r, const char *msg, const json_t *expect);
+
+vector_case vector_calc, vector_group_pods, vector_requests, vector_limit_classic,
+    vector_stabilize_classic, vector_stabilize, vector_rate, vector_store_event,
+    vector_prometheus_response, vector_quantity, vector_metric_name;
+
+#endif
