@@ -161,10 +161,7 @@ void write_status(struct pass *p, const struct object *o, const json_t *status)
 
     if (json_equal(json_object_get(have, "status"), status))
         return;
-    body = json_pack("{s:{s:o,s:o},s:O}", "metadata", "name", json_str_new(o->name), "namespace",
-                     json_str_new(o->ns), "status", status);
-    if (!o->ns.n)
-        json_object_del(json_object_get(body, "metadata"), "namespace");
+    body = cluster_status_body(o, status);
     pass_write(p, &(struct cluster_write){.verb = CLUSTER_UPDATE,
                                           .kind = o->kind->id,
                                           .ns = o->ns,

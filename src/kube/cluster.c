@@ -38,3 +38,29 @@ void cluster_write(struct cluster *c, const struct cluster_write *w, cluster_don
 {
     c->ops->write(c, w, done ? done : log_failure, arg);
 }
+
+json_t *cluster_status_body(const struct object *o, const json_t *status)
+{
+    json_t *body =
+        json_pack("{s:{s:o},s:O}", "metadata", "name", json_str_new(o->name), "status", status);
+
+    if (o->ns.n)
+        json_put(body, "metadata.namespace", json_str_new(o->ns));
+    return body;
+}
+
+void cluster_write_status(struct cluster *c, const struct object *o, const json_t *status,
+                          const char *manager, cluster_done_fn *done, void *arg)
+{
+    AUTO_JSON json_t *body = cluster_status_body(o, status);
+
+    cluster_write(c,
+                  &(struct cluster_write){.verb = CLUSTER_UPDATE,
+                                          .kind = o->kind->id,
+                                          .ns = o->ns,
+                                          .name = o->name,
+                                          .subresource = "status",
+                                          .tree = body,
+                                          .manager = manager},
+                  done, arg);
+}

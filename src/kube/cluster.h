@@ -82,5 +82,10 @@ void cluster_unwatch(struct cluster *c, enum kind_id kind, cluster_watch_fn *fn,
 /* done may be NULL: failures are then logged. */
 void cluster_write(struct cluster *c, const struct cluster_write *w, cluster_done_fn *done,
                    void *arg);
+/* The tree of an unconditional update of o's status, new; status is borrowed. */
+json_t *cluster_status_body(const struct object *o, const json_t *status);
+/* Writes that; done may be NULL. */
+void cluster_write_status(struct cluster *c, const struct object *o, const json_t *status,
+                          const char *manager, cluster_done_fn *done, void *arg);
 
 #endif

@@ -204,7 +204,7 @@ void npod_write_status(struct npod *p)
 {
     const struct object *o =
         cluster_get(p->node->o.cluster, KIND_POD, str_of(p->ns), str_of(p->name));
-    AUTO_JSON json_t *was = NULL, *status = NULL, *body = NULL;
+    AUTO_JSON json_t *was = NULL, *status = NULL;
 
     node_of_status = p->node;
     if (p->status_busy) {
@@ -218,16 +218,6 @@ void npod_write_status(struct npod *p)
     status = build(p, was);
     if (json_equal(status, json_object_get(was, "status")))
         return;
-    body = json_pack("{s:{s:s,s:s},s:O}", "metadata", "name", p->name, "namespace", p->ns, "status",
-                     status);
     p->status_busy = true;
-    cluster_write(p->node->o.cluster,
-                  &(struct cluster_write){.verb = CLUSTER_UPDATE,
-                                          .kind = KIND_POD,
-                                          .ns = str_of(p->ns),
-                                          .name = str_of(p->name),
-                                          .subresource = "status",
-                                          .tree = body,
-                                          .manager = "kubelet"},
-                  on_written, mem_strdup(p->uid));
+    cluster_write_status(p->node->o.cluster, o, status, "kubelet", on_written, mem_strdup(p->uid));
 }
