@@ -186,10 +186,13 @@ int64_t hpa_limit_rate(int64_t now, int64_t current, int64_t desired, int64_t mi
     return desired;
 }
 
-int64_t hpa_limit_classic(int64_t current, int64_t desired, int64_t min, int64_t max,
+int64_t hpa_limit_classic(int64_t start, int64_t current, int64_t desired, int64_t min, int64_t max,
                           const char **ret_reason)
 {
-    int64_t limit = current > 2 ? 2 * current : 4, hi = max > limit ? limit : max;
+    int64_t limit = start > 2 ? 2 * start : 4, hi;
+
+    limit = limit < current ? current : limit; /* it is on adding, it takes nothing away */
+    hi = max > limit ? limit : max;
 
     *ret_reason = "DesiredWithinRange";
     if (desired < min) {

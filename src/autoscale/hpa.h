@@ -79,7 +79,8 @@ int64_t hpa_limit_rate(int64_t now_ms, int64_t current, int64_t desired, int64_t
 
 int64_t hpa_stabilize_classic(struct hpa_history *h, int64_t now_ms, int64_t desired,
                               int64_t window_ms, const char **ret_reason);
-int64_t hpa_limit_classic(int64_t current, int64_t desired, int64_t min, int64_t max,
+/* start: the size when the period began for which "at most twice" is meant. */
+int64_t hpa_limit_classic(int64_t start, int64_t current, int64_t desired, int64_t min, int64_t max,
                           const char **ret_reason);
 
 #endif

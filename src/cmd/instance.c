@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "controllers/deployment.h"
 #include "controllers/gc.h"
+#include "controllers/hpa.h"
 #include "controllers/isvc.h"
 #include "controllers/replicaset.h"
 #include "controllers/scaledobject.h"
@@ -38,6 +39,7 @@ struct instance {
     struct web *web;
     struct trigger_world world;
     struct scaledobject_controller *scaledobject;
+    struct hpa_controller *hpa;
 };
 
 #define PORT_TRIES 50
@@ -126,6 +128,8 @@ static void explain(void *ctx, struct buf *out)
 
     if (i->scaledobject)
         scaledobject_explain(i->scaledobject, out);
+    if (i->hpa)
+        hpa_controller_explain(i->hpa, out);
 }
 
 static int open_gateway(struct instance *i, const struct net_addr *addr, struct err *err)
@@ -220,6 +224,7 @@ static void start_controllers(struct instance *i)
     i->gc = gc_new(c);
     i->scaledobject =
         scaledobject_controller_new(&(struct scaledobject_deps){&i->world, i->rounds});
+    i->hpa = hpa_controller_new(&(struct hpa_controller_deps){c, i->rounds, i->db});
 }
 
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,
@@ -275,6 +280,7 @@ void instance_free(struct instance *i)
     apiserver_free(i->api);
     web_free(i->web);
     scaledobject_controller_free(i->scaledobject);
+    hpa_controller_free(i->hpa);
     rounds_free(i->rounds);
     node_free(i->node);
     gateway_free(i->gateway);

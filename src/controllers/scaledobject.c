@@ -62,9 +62,7 @@ static void free_scaler(struct scaler *s)
     loop_timer_stop(&s->tick);
     table_del(&s->c->scalers, str_of(s->uid));
     drop_triggers(s);
-    hpa_history_done(&s->recommendations);
-    hpa_history_done(&s->ups);
-    hpa_history_done(&s->downs);
+    hpa_run_done(&s->run);
     free(s->uid);
     free(s->ns);
     free(s->name);
@@ -91,7 +89,9 @@ static struct scaler *scaler_of(struct scaledobject_controller *c, const struct 
     s->name = str_dup(o->name);
     s->target = mem_strdup(target);
     s->generation = -1;
-    s->recommendations.coalesces = true;
+    s->run.cluster = so_cluster(c);
+    s->run.scaled = scaler_scaled;
+    s->run.scaled_arg = s;
     loop_timer_init(&s->tick, so_cluster(c)->loop, on_tick, s);
     loop_timer_start(&s->tick, TICK_MS);
     table_set(&c->scalers, o->uid, s);
@@ -178,6 +178,14 @@ static void fail_check(struct pass *p, const struct object *o, const json_t *so,
     pass_requeue_after(p, 10000);
 }
 
+/* Whether triggers work is for the evaluation to say, and to take back. */
+static bool is_triggers_word(const json_t *list)
+{
+    const char *reason = json_text(find_condition(list, "Ready"), "reason", "");
+
+    return strcmp(reason, "TriggerError") == 0 || strcmp(reason, "PartialTriggerError") == 0;
+}
+
 static void good_status(struct pass *p, const struct object *o, const json_t *so,
                         const struct scaler *s)
 {
@@ -192,8 +200,9 @@ static void good_status(struct pass *p, const struct object *o, const json_t *so
         list = json_array();
         json_object_set_new(status, "conditions", list);
     }
-    set_condition(list, "Ready", "True", "ScaledObjectReady",
-                  "ScaledObject is defined correctly and is ready for scaling", 0, NULL);
+    if (!is_triggers_word(list))
+        set_condition(list, "Ready", "True", "ScaledObjectReady",
+                      "ScaledObject is defined correctly and is ready for scaling", 0, NULL);
     if (!find_condition(list, "Active"))
         set_condition(list, "Active", "False", "ScalerNotActive",
                       "Scaling is not performed because triggers are not active", 0, NULL);
@@ -221,7 +230,7 @@ static void good_status(struct pass *p, const struct object *o, const json_t *so
     json_object_set_new(status, "hpaName", json_string(hpa));
     json_object_set_new(status, "triggersTypes", json_string(buf_cstr(&types)));
     buf_done(&types);
-    if (!was_ready)
+    if (!was_ready && !is_triggers_word(list))
         event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_NORMAL, "ScaledObjectReady",
                    "ScaledObject is ready for scaling");
     write_status(p, o, status);
@@ -377,12 +386,13 @@ void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out)
     while (table_next(&c->scalers, &i, NULL, &v)) {
         const struct scaler *s = v;
 
-        for (size_t k = 0; s->has_last && k < s->last.n; k++)
-            if (s->last.metrics[k].state != METRIC_UNKNOWN)
+        for (size_t k = 0; s->run.has_last && k < s->run.last.n; k++)
+            if (s->run.last.metrics[k].state != METRIC_UNKNOWN)
                 buf_printf(out,
                            "keda_scaler_metrics_value{metric=\"%s\",namespace=\"%s\",scaledObject="
                            "\"%s\",triggerIndex=\"%zu\",type=\"scaledobject\"} %g\n",
-                           s->last.metrics[k].name, s->ns, s->name, k, s->last.metrics[k].value);
+                           s->run.last.metrics[k].name, s->ns, s->name, k,
+                           s->run.last.metrics[k].value);
     }
     buf_add_cstr(out, "# HELP flyball_desired_replicas Replicas of the last decision.\n# TYPE "
                       "flyball_desired_replicas gauge\n");
@@ -390,9 +400,9 @@ void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out)
     while (table_next(&c->scalers, &i, NULL, &v)) {
         const struct scaler *s = v;
 
-        if (s->has_last)
+        if (s->run.has_last)
             buf_printf(out, "flyball_desired_replicas{namespace=\"%s\",scaledObject=\"%s\"} %lld\n",
-                       s->ns, s->name, (long long)s->last.desired);
+                       s->ns, s->name, (long long)s->run.last.desired);
     }
 }
 
@@ -405,14 +415,14 @@ void scaledobject_explain(struct scaledobject_controller *c, struct buf *out)
     while (table_next(&c->scalers, &i, NULL, &v)) {
         const struct scaler *s = v;
 
-        if (!s->has_last) {
+        if (!s->run.has_last) {
             buf_printf(out, "%s/%s: no round has been complete yet\n", s->ns, s->name);
             continue;
         }
-        decision_text(&s->last, text, sizeof(text));
+        decision_text(&s->run.last, text, sizeof(text));
         buf_printf(out, "%s/%s has %lld of %lld..%lld, at %s decided: %s\n", s->ns, s->name,
-                   (long long)s->last.current, (long long)s->last.min, (long long)s->last.max,
-                   time_rfc3339(s->last.at_ms, time), text);
+                   (long long)s->run.last.current, (long long)s->run.last.min,
+                   (long long)s->run.last.max, time_rfc3339(s->run.last.at_ms, time), text);
     }
     if (c->scalers.count == 0)
         buf_add_cstr(out, "there is no ScaledObject\n");

@@ -318,6 +318,11 @@ bool trigger_is_external(const struct trigger *t)
     return t->type != TYPE_RESOURCE;
 }
 
+bool trigger_is_waiting(const struct trigger *t)
+{
+    return t->type == TYPE_PROMETHEUS && !t->has_answer && !trigger_is_builtin(t);
+}
+
 double trigger_activation(const struct trigger *t)
 {
     return t->activation;
@@ -455,12 +460,11 @@ static int refused(int status, struct err *err)
 {
     return err_set(err, ERR_UNAVAILABLE, "it answered HTTP %d: %s", status,
                    status == 401 || status == 403 ? "check authModes and the credentials"
-                   : status == 404                ? "check serverAddress; /api/v1/query is not there"
-                   : status == 429                ? "it is asked too often; raise pollingInterval"
-                   : status >= 500                ? "it is not well; see its log"
-                   : status >= 300 && status < 400
-                       ? "it redirects too often; check serverAddress"
-                       : "it refuses the query; try it there by hand");
+                   : status == 404 ? "check serverAddress; /api/v1/query is not there"
+                   : status == 429 ? "it is asked too often; raise pollingInterval"
+                   : status >= 500 ? "it is not well; see its log"
+                   : status >= 300 && status < 400 ? "it redirects too often; check serverAddress"
+                                                   : "it refuses the query; try it there by hand");
 }
 
 int prometheus_read_answer(int http_status, struct str body, bool ignore_null, bool is_average,

@@ -37,6 +37,8 @@ int64_t trigger_threshold_milli(const struct trigger *t);
 bool trigger_is_average(const struct trigger *t);
 bool trigger_is_external(const struct trigger *t); /* false: cpu, memory */
 double trigger_activation(const struct trigger *t);
+/* Has not yet been answered at all: there is nothing to decide on, and nothing to complain of. */
+bool trigger_is_waiting(const struct trigger *t);
 /* True: evaluated by rounds on the built-in store; false: polled. */
 bool trigger_is_builtin(const struct trigger *t);
 /* The value as of now. Polled triggers give what the last poll brought. warning (cap bytes) may get

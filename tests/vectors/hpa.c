@@ -301,8 +301,9 @@ bool vector_limit_classic(const json_t *v, struct buf *why)
     const json_t *in = json_object_get(v, "in"), *expect = json_object_get(v, "expect");
     const char *reason;
     int64_t got = hpa_limit_classic(
-        vector_int(in, "currentReplicas", 0), vector_int(in, "desiredReplicas", 0),
-        vector_int(in, "minReplicas", 0), vector_int(in, "maxReplicas", 0), &reason);
+        vector_int(in, "currentReplicas", 0), vector_int(in, "currentReplicas", 0),
+        vector_int(in, "desiredReplicas", 0), vector_int(in, "minReplicas", 0),
+        vector_int(in, "maxReplicas", 0), &reason);
 
     return vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &
            vector_same_text(why, "reason", reason, json_text(expect, "reason", ""));

@@ -22,6 +22,8 @@ static struct {
     {"hpa/stabilize", "stabilizeBehavior", vector_stabilize},
     {"hpa/rate", "rateBehavior", vector_rate},
     {"hpa/events", "storeEvent", vector_store_event},
+    {"hpa/sync", "sync", vector_sync},
+    {"hpa/sequence", "sequence", vector_sequence},
     {"keda/prometheus_response", NULL, vector_prometheus_response},
     {"keda/quantity", NULL, vector_quantity},
     {"keda/metric_name", NULL, vector_metric_name},

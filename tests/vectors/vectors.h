@@ -19,7 +19,7 @@ bool vector_same_text(struct buf *why, const char *what, const char *got, const 
 bool vector_same_error(struct buf *why, int r, const char *msg, const json_t *expect);
 
 vector_case vector_calc, vector_group_pods, vector_requests, vector_limit_classic,
-    vector_stabilize_classic, vector_stabilize, vector_rate, vector_store_event,
-    vector_prometheus_response, vector_quantity, vector_metric_name;
+    vector_stabilize_classic, vector_stabilize, vector_rate, vector_store_event, vector_sync,
+    vector_sequence, vector_prometheus_response, vector_quantity, vector_metric_name;
 
 #endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controllers/hpa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/table.h"
+#include "controllers/hpa_run.h"
+#include "controllers/hpa_values.h"
+#include "kube/reconciler.h"
+
+#define TICK_MS 1000
+
+struct hpa_controller {
+    struct hpa_controller_deps d;
+    struct reconciler *r;
+    struct table autoscalers; /* uid -> struct autoscaler */
+};
+
+struct autoscaler {
+    struct hpa_controller *c;
+    char *uid, *ns, *name, *target;
+    struct hpa_run run;
+    struct loop_timer tick;
+    int64_t looked_ms;
+};
+
+static void look(struct autoscaler *a, int64_t now)
+{
+    const struct object *o = cluster_get(a->c->d.cluster, KIND_HPA, str_of(a->ns), str_of(a->name));
+    struct hpa_look *l;
+
+    if (!o || o->deleting_ms || !(l = hpa_look_begin(&a->run, o, now)))
+        return;
+    a->looked_ms = now;
+    hpa_values_read(l, a->c->d.db);
+    hpa_look_decide(l);
+    hpa_look_finish(l);
+}
+
+static void on_round(void *arg, int64_t round_ms, bool complete)
+{
+    (void)complete;
+    look(arg, round_ms);
+}
+
+static void on_tick(void *arg)
+{
+    struct autoscaler *a = arg;
+    int64_t now = loop_wall_ms(a->c->d.cluster->loop);
+
+    if (now - a->looked_ms >= TICK_MS / 2)
+        look(a, now);
+    loop_timer_start(&a->tick, TICK_MS);
+}
+
+static void free_autoscaler(struct autoscaler *a)
+{
+    rounds_unsubscribe(a->c->d.rounds, on_round, a);
+    loop_timer_stop(&a->tick);
+    table_del(&a->c->autoscalers, str_of(a->uid));
+    hpa_run_done(&a->run);
+    free(a->uid);
+    free(a->ns);
+    free(a->name);
+    free(a->target);
+    free(a);
+}
+
+static void new_autoscaler(struct hpa_controller *c, const struct object *o, const char *target)
+{
+    struct autoscaler *a = mem_zalloc(sizeof(*a));
+
+    a->c = c;
+    a->uid = str_dup(o->uid);
+    a->ns = str_dup(o->ns);
+    a->name = str_dup(o->name);
+    a->target = mem_strdup(target);
+    a->run.cluster = c->d.cluster;
+    loop_timer_init(&a->tick, c->d.cluster->loop, on_tick, a);
+    loop_timer_start(&a->tick, 0);
+    table_set(&c->autoscalers, o->uid, a);
+    rounds_subscribe(c->d.rounds, o->ns, str_of(target), on_round, a);
+}
+
+static bool is_of_scaledobject(const struct object *o)
+{
+    const struct object_owner *owner = object_controller(o);
+
+    return owner && str_is(owner->kind, "ScaledObject");
+}
+
+static void reconcile(void *ctx, struct pass *p)
+{
+    struct hpa_controller *c = ctx;
+    const struct object *o = cluster_get(pass_cluster(p), KIND_HPA, pass_ns(p), pass_name(p));
+    AUTO_JSON json_t *tree = NULL;
+    struct autoscaler *a;
+    const char *target;
+
+    if (!o)
+        return;
+    tree = object_tree(o);
+    a = table_get(&c->autoscalers, o->uid);
+    target = json_text(tree, "spec.scaleTargetRef.name", "");
+    if (a && (is_of_scaledobject(o) || o->deleting_ms || strcmp(a->target, target) != 0)) {
+        free_autoscaler(a);
+        a = NULL;
+    }
+    if (!a && !is_of_scaledobject(o) && !o->deleting_ms)
+        new_autoscaler(c, o, target);
+}
+
+/* By uid: a new object of the same name may be there already. */
+static void on_deleted(void *ctx, struct reconciler *r, const struct object *was,
+                       const struct object *now)
+{
+    struct hpa_controller *c = ctx;
+    struct autoscaler *a = table_get(&c->autoscalers, now->uid);
+    const struct object *o = cluster_get(c->d.cluster, KIND_HPA, now->ns, now->name);
+
+    (void)r;
+    (void)was;
+    if (a && (!o || !str_eq(o->uid, now->uid)))
+        free_autoscaler(a);
+}
+
+struct hpa_controller *hpa_controller_new(const struct hpa_controller_deps *d)
+{
+    struct hpa_controller *c = mem_zalloc(sizeof(*c));
+
+    c->d = *d;
+    c->r = reconciler_new(&(struct reconciler_options){
+        .name = "hpa", .cluster = d->cluster, .reconcile = reconcile, .ctx = c});
+    reconciler_watch(c->r, KIND_HPA);
+    reconciler_watch_fn(c->r, KIND_HPA, on_deleted);
+    return c;
+}
+
+void hpa_controller_free(struct hpa_controller *c)
+{
+    size_t i;
+    void *v;
+
+    if (!c)
+        return;
+    reconciler_free(c->r);
+    while (i = 0, table_next(&c->autoscalers, &i, NULL, &v))
+        free_autoscaler(v);
+    table_done(&c->autoscalers);
+    free(c);
+}
+
+void hpa_controller_explain(struct hpa_controller *c, struct buf *out)
+{
+    char text[900], time[TIME_TEXT_MAX];
+    size_t i = 0;
+    void *v;
+
+    while (table_next(&c->autoscalers, &i, NULL, &v)) {
+        const struct autoscaler *a = v;
+        const struct decision *d = &a->run.last;
+
+        if (!a->run.has_last)
+            continue;
+        decision_text(d, text, sizeof(text));
+        buf_printf(out,
+                   "%s/%s (HorizontalPodAutoscaler) has %lld of %lld..%lld, at %s decided: %s\n",
+                   a->ns, a->name, (long long)d->current, (long long)d->min, (long long)d->max,
+                   time_rfc3339(d->at_ms, time), text);
+    }
+}

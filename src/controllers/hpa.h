@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HorizontalPodAutoscalers that users (and class-hpa InferenceServices) make, autoscaling/v2
+ * (hpa.md). Those of a ScaledObject are its controller's. Decides after every scrape round of the
+ * target, and once a second where there are none. */
+#ifndef FB_CONTROLLERS_HPA_H
+#define FB_CONTROLLERS_HPA_H
+
+#include "kube/cluster.h"
+#include "telemetry/rounds.h"
+#include "tsdb/tsdb.h"
+
+struct hpa_controller;
+
+struct hpa_controller_deps {
+    struct cluster *cluster;
+    struct rounds *rounds;
+    struct tsdb *db;
+};
+
+struct hpa_controller *hpa_controller_new(const struct hpa_controller_deps *d);
+void hpa_controller_free(struct hpa_controller *c);
+/* One paragraph per HPA: the last decision. */
+void hpa_controller_explain(struct hpa_controller *c, struct buf *out);
+
+#endif

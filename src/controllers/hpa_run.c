@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controllers/hpa_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "controllers/child.h"
+#include "controllers/hpa_status.h"
+
+#define STATUS_MS 15000 /* a number alone, and an event that is repeated */
+#define SHOWN_MS 1000   /* a number that leads to another count */
+#define SELECTOR_MS 15000
+
+void hpa_run_done(struct hpa_run *r)
+{
+    if (r->writing)
+        r->writing->run = NULL;
+    hpa_memory_done(&r->memory);
+    decision_done(&r->last);
+    free(r->ambiguous);
+    *r = (struct hpa_run){0};
+}
+
+/* --- what is seen --- */
+
+static void add_pod(void *arg, const struct object *o)
+{
+    json_array_append_new(arg, object_tree(o));
+}
+
+static struct hpa_pod *read_pods(struct hpa_look *l, struct str resource)
+{
+    struct hpa_pod *pods = arena_alloc(&l->arena, (json_array_size(l->pods) + 1) * sizeof(*pods));
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach (l->pods, i, p)
+        hpa_pod_read(p, resource, &l->arena, &pods[i]);
+    return pods;
+}
+
+/* The averages of Object and External never look at a pod (hpa.md 5). */
+static bool needs_pods(const struct hpa_input *in)
+{
+    return !in->is_unknown_type &&
+           !((in->metric.type == HPA_OBJECT || in->metric.type == HPA_EXTERNAL) &&
+             in->metric.target_type == HPA_AVERAGE_VALUE);
+}
+
+static void look_at_pods(struct hpa_look *l, const struct selector *sel)
+{
+    for (size_t i = 0; i < l->spec.n; i++) {
+        if (!needs_pods(&l->spec.metrics[i]))
+            continue;
+        if (!l->pods) {
+            l->pods = json_array();
+            cluster_each(l->run->cluster, KIND_POD, l->ns, sel, add_pod, l->pods);
+            l->scene.n_pods = json_array_size(l->pods);
+            l->scene.pods = read_pods(l, STR("cpu"));
+        }
+        l->spec.metrics[i].pods = read_pods(l, l->spec.metrics[i].metric.resource);
+    }
+}
+
+/* --- two HPAs on the same pods (hpa.md 10) --- */
+
+struct rivals {
+    struct hpa_run *run;
+    const struct object *hpa;
+    const struct selector *ours, *theirs;
+    bool is_shared;
+    char rival[260];
+};
+
+static int target_of(struct cluster *c, const json_t *hpa, struct str ns, const struct kind **kind,
+                     const struct object **ret, struct err *err)
+{
+    const char *version = json_text(hpa, "spec.scaleTargetRef.apiVersion", "apps/v1"),
+               *name = json_text(hpa, "spec.scaleTargetRef.name", "");
+    char resource[128];
+
+    *kind =
+        kind_by_type(str_of(version), str_of(json_text(hpa, "spec.scaleTargetRef.kind", "")), NULL);
+    if (!*kind || !(*kind)->scale_spec)
+        return err_set(err, ERR_NOT_FOUND,
+                       "no matches for kind \"%s\" in version \"%s\" that can be scaled",
+                       json_text(hpa, "spec.scaleTargetRef.kind", ""), version);
+    *ret = cluster_get(c, (*kind)->id, ns, str_of(name));
+    return *ret ? 0
+                : err_set(err, ERR_NOT_FOUND, "%s \"%s\" not found", kind_resource(*kind, resource),
+                          name);
+}
+
+static int selector_of(const struct kind *k, const json_t *target, struct selector **ret,
+                       struct err *err)
+{
+    const json_t *s = json_at(target, k->scale_selector);
+
+    if (json_is_string(s))
+        return selector_parse(json_strv(s), ret, err);
+    return selector_from_json(s, false, ret, err);
+}
+
+static void look_for_shared(void *arg, const struct object *pod)
+{
+    struct rivals *x = arg;
+
+    x->is_shared |= selector_matches(x->theirs, pod);
+}
+
+static void compare_rival(void *arg, const struct object *o)
+{
+    struct rivals *x = arg;
+    AUTO_JSON json_t *hpa = NULL, *tree = NULL;
+    struct selector *theirs = NULL;
+    const struct object *target;
+    const struct kind *kind;
+
+    if (str_eq(o->name, x->hpa->name) || x->rival[0])
+        return;
+    hpa = object_tree(o);
+    if (target_of(x->run->cluster, hpa, o->ns, &kind, &target, NULL) < 0)
+        return;
+    tree = object_tree(target);
+    if (selector_of(kind, tree, &theirs, NULL) == 0) {
+        x->theirs = theirs;
+        x->is_shared = false;
+        cluster_each(x->run->cluster, KIND_POD, o->ns, x->ours, look_for_shared, x);
+        if (x->is_shared)
+            snprintf(x->rival, sizeof(x->rival), "%.*s", STR_ARG(o->name));
+    }
+    selector_free(theirs);
+}
+
+static void check_rivals(struct hpa_look *l, const struct selector *sel)
+{
+    struct rivals x = {.run = l->run, .hpa = l->hpa, .ours = sel};
+    struct hpa_run *r = l->run;
+
+    if (r->selector_ms == 0 || l->scene.now_ms - r->selector_ms >= SELECTOR_MS) {
+        r->selector_ms = l->scene.now_ms;
+        cluster_each(r->cluster, KIND_HPA, l->ns, NULL, compare_rival, &x);
+        free(r->ambiguous);
+        r->ambiguous =
+            x.rival[0] ? mem_printf("pods by this HPA's selector are also selected by HPA %s/%s; "
+                                    "delete one of the two",
+                                    arena_strdup(&l->arena, l->ns), x.rival)
+                       : NULL;
+    }
+    if (r->ambiguous) {
+        l->scene.selector_reason = "AmbiguousSelector";
+        l->scene.selector_error = arena_strdup(&l->arena, str_of(r->ambiguous));
+    }
+}
+
+static void look_at_target(struct hpa_look *l)
+{
+    struct selector *sel = NULL;
+    const struct object *target = NULL;
+    struct err err = ERR_INIT;
+
+    if (target_of(l->run->cluster, l->tree, l->ns, &l->target_kind, &target, &err) < 0) {
+        l->scene.scale_error = arena_strdup(&l->arena, str_of(err.msg));
+        return;
+    }
+    l->target = object_tree(target);
+    l->name = str_of(json_text(l->tree, "spec.scaleTargetRef.name", ""));
+    l->scene.current = json_int(l->target, l->target_kind->scale_spec, 1);
+    l->scene.status_replicas = json_int(l->target, l->target_kind->scale_status, 0);
+    l->ready = json_int(l->target, "status.readyReplicas", 0);
+    if (!json_at(l->target, l->target_kind->scale_selector)) {
+        l->scene.selector_reason = "SelectorRequired";
+        l->scene.selector_error = "selector is required";
+    } else if (selector_of(l->target_kind, l->target, &sel, &err) < 0) {
+        l->scene.selector_reason = "InvalidSelector";
+        l->scene.selector_error = arena_strdup(&l->arena, str_of(err.msg));
+    } else {
+        check_rivals(l, sel);
+        look_at_pods(l, sel);
+    }
+    selector_free(sel);
+}
+
+struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now)
+{
+    struct hpa_look *l;
+
+    if (r->writing)
+        return NULL;
+    l = mem_zalloc(sizeof(*l));
+    l->run = r;
+    l->hpa = object_ref(hpa);
+    l->ns = l->hpa->ns;
+    l->tree = object_tree(hpa);
+    l->scene.now_ms = now;
+    hpa_spec_read(json_object_get(l->tree, "spec"), &l->arena, &l->spec);
+    look_at_target(l);
+    return l;
+}
+
+void hpa_look_decide(struct hpa_look *l)
+{
+    hpa_pass(&HPA_CONFIG_DEFAULT, &l->spec, &l->scene, &l->run->memory, &l->d);
+    l->d.ready = l->ready;
+}
+
+/* --- telling --- */
+
+static void look_end(struct hpa_look *l)
+{
+    decision_done(&l->d);
+    object_unref(l->hpa);
+    json_decref(l->tree);
+    json_decref(l->target);
+    json_decref(l->pods);
+    arena_done(&l->arena);
+    free(l);
+}
+
+/* As far as anybody can tell: the same trouble, the same reasons. */
+static bool same_events(const struct decision *a, const struct decision *b)
+{
+    if (a->n_events != b->n_events)
+        return false;
+    for (size_t i = 0; i < a->n_events; i++)
+        if (strcmp(a->events[i].reason, b->events[i].reason) != 0 ||
+            strcmp(a->events[i].message, b->events[i].message) != 0)
+            return false;
+    return true;
+}
+
+/* What repeats is told as often as a sync period of the original would; trouble that is over
+ * within a second (a pod that is ready before its first scrape) is not told at all. */
+static void emit_events(struct hpa_look *l)
+{
+    struct hpa_run *r = l->run;
+    const struct decision *d = &l->d;
+    bool is_old = r->has_last && same_events(d, &r->last);
+
+    if (!d->has_failed)
+        r->failing_ms = 0;
+    else if (r->failing_ms == 0)
+        r->failing_ms = d->at_ms;
+    if (d->n_events == 0 || (is_old && d->at_ms - r->events_ms < STATUS_MS))
+        return;
+    for (size_t i = 0; i < d->n_events; i++)
+        if (!d->events[i].is_warning || d->at_ms - r->failing_ms >= SHOWN_MS)
+            event_emit(r->cluster, HPA_COMPONENT, l->hpa,
+                       d->events[i].is_warning ? EVENT_WARNING : EVENT_NORMAL, d->events[i].reason,
+                       "%s", d->events[i].message);
+    if (!d->has_failed || d->at_ms - r->failing_ms >= SHOWN_MS)
+        r->events_ms = d->at_ms;
+}
+
+static void write_status_of(struct hpa_look *l)
+{
+    const struct decision *d = &l->d;
+    struct hpa_run *r = l->run;
+    int64_t age = d->at_ms - r->status_ms;
+    bool now;
+    AUTO_JSON json_t *status = hpa_status_of(l->tree, d, &now);
+
+    now |= age >= STATUS_MS || (d->proposal != r->shown && age >= SHOWN_MS);
+    if (!now || json_equal(status, json_object_get(l->tree, "status")))
+        return;
+    r->status_ms = d->at_ms;
+    r->shown = d->proposal;
+    cluster_write_status(r->cluster, l->hpa, status, HPA_COMPONENT, NULL, NULL);
+}
+
+static void tell(struct hpa_look *l)
+{
+    struct hpa_run *r = l->run;
+
+    write_status_of(l);
+    emit_events(l);
+    decision_done(&r->last);
+    r->last = l->d;
+    r->has_last = true;
+    l->d = (struct decision){0};
+    look_end(l);
+}
+
+static void on_scaled(void *arg, const struct object *now, const struct err *err)
+{
+    struct hpa_look *l = arg;
+    struct hpa_run *r = l->run;
+    const char *error = err ? err->msg : NULL;
+    char text[900];
+
+    (void)now;
+    if (!r) {
+        look_end(l);
+        return;
+    }
+    r->writing = NULL;
+    if (!l->by_other)
+        hpa_pass_written(&HPA_CONFIG_DEFAULT, &l->spec, &r->memory, &l->d, error);
+    if (error) {
+        log_warn("autoscale", "%.*s/%.*s: the scale could not be written: %s", STR_ARG(l->ns),
+                 STR_ARG(l->name), error);
+    } else {
+        decision_text(&l->d, text, sizeof(text));
+        log_info("autoscale", "%.*s/%.*s: %lld -> %s", STR_ARG(l->ns), STR_ARG(l->name),
+                 (long long)l->d.current, text);
+    }
+    if (r->scaled)
+        r->scaled(r->scaled_arg, &l->d, error);
+    tell(l);
+}
+
+void hpa_look_finish(struct hpa_look *l)
+{
+    AUTO_JSON json_t *patch = NULL;
+
+    if (!l->d.is_rescale) {
+        tell(l);
+        return;
+    }
+    patch = json_pack("{s:{s:I}}", "spec", "replicas", (json_int_t)l->d.desired);
+    l->run->writing = l;
+    cluster_write(l->run->cluster,
+                  &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                          .kind = l->target_kind->id,
+                                          .ns = l->ns,
+                                          .name = l->name,
+                                          .subresource = "scale",
+                                          .tree = patch,
+                                          .manager = HPA_COMPONENT},
+                  on_scaled, l);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One HPA object at work: reads it and what it scales, decides (autoscale/hpa_pass.h), writes
+ * scale, status and events. Whoever owns the HPA gives it the values of its metrics: the
+ * ScaledObject controller those of its triggers, the HPA controller those of the built-in store. */
+#ifndef FB_CONTROLLERS_HPA_RUN_H
+#define FB_CONTROLLERS_HPA_RUN_H
+
+#include "autoscale/hpa_pass.h"
+#include "kube/cluster.h"
+
+#define HPA_COMPONENT "horizontal-pod-autoscaler"
+
+struct hpa_look;
+
+/* What is known of one HPA between looks. Zeroed is empty. */
+struct hpa_run {
+    struct cluster *cluster;
+    struct hpa_memory memory;
+    struct decision last;
+    bool has_last;
+    struct hpa_look *writing; /* its scale write is unanswered: no look may begin */
+    int64_t status_ms, events_ms, failing_ms, selector_ms;
+    int64_t shown;   /* proposal that the written status stands for */
+    char *ambiguous; /* text, or NULL */
+    /* after a write to the scale; may be NULL */
+    void (*scaled)(void *arg, const struct decision *d, const char *error);
+    void *scaled_arg;
+};
+void hpa_run_done(struct hpa_run *r);
+
+/* One look. The owner fills spec.metrics[i].values / samples / error / seen from look->arena
+ * between begin and decide. */
+struct hpa_look {
+    struct hpa_run *run;          /* NULL: it has gone meanwhile */
+    struct object *hpa;           /* a reference */
+    json_t *tree, *target, *pods; /* of the HPA, of what it scales; a list, where it was needed */
+    struct arena arena;
+    struct hpa_spec spec;
+    struct hpa_scene scene;
+    const struct kind *target_kind; /* NULL with scene.scale_error */
+    struct str ns, name;            /* of the target */
+    int64_t ready;                  /* pods of the target that are */
+    bool by_other;                  /* the size is another's decision (KEDA's, around zero) */
+    struct decision d;
+};
+/* NULL while a write of the run is unanswered. */
+struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now_ms);
+void hpa_look_decide(struct hpa_look *l);
+/* Writes what l->d says and ends the look; run->last is then the decision. */
+void hpa_look_finish(struct hpa_look *l);
+
+#endif
