@@ -223,7 +223,7 @@ bool vector_group_pods(const json_t *v, struct buf *why)
         else
             buf_printf(why, "%.*s is %s; ", STR_ARG(w->pods[i].name), names[g]);
     }
-    ok = vector_same_int(why, "ready", ready, vector_int(expect, "ready", -1)) &
+    ok = vector_same_int(why, "ready", ready, vector_int(expect, "ready", -1)) &&
          vector_same_int(why, "set aside", others,
                          (int64_t)(json_array_size(json_object_get(expect, "unready")) +
                                    json_array_size(json_object_get(expect, "missing")) +
@@ -305,7 +305,7 @@ bool vector_limit_classic(const json_t *v, struct buf *why)
         vector_int(in, "desiredReplicas", 0), vector_int(in, "minReplicas", 0),
         vector_int(in, "maxReplicas", 0), &reason);
 
-    return vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &
+    return vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &&
            vector_same_text(why, "reason", reason, json_text(expect, "reason", ""));
 }
 
@@ -320,7 +320,7 @@ bool vector_stabilize_classic(const json_t *v, struct buf *why)
     read_history(&h, json_object_get(in, "history"));
     got = hpa_stabilize_classic(&h, vector_int(in, "now", 0), vector_int(in, "desiredReplicas", 0),
                                 vector_int(in, "windowMs", 0), &reason);
-    ok = vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &
+    ok = vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &&
          same_history(why, &h, json_object_get(expect, "history"));
     hpa_history_done(&h);
     return ok;
@@ -339,8 +339,8 @@ bool vector_stabilize(const json_t *v, struct buf *why)
                         vector_int(in, "desiredReplicas", 0),
                         vector_int(in, "scaleUpWindowSeconds", 0),
                         vector_int(in, "scaleDownWindowSeconds", 300), &reason);
-    ok = vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &
-         vector_same_text(why, "reason", reason, json_text(expect, "reason", "")) &
+    ok = vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &&
+         vector_same_text(why, "reason", reason, json_text(expect, "reason", "")) &&
          same_history(why, &h, json_object_get(expect, "history"));
     hpa_history_done(&h);
     return ok;
@@ -362,7 +362,7 @@ bool vector_rate(const json_t *v, struct buf *why)
     got = hpa_limit_rate(vector_int(in, "now", 0), vector_int(in, "currentReplicas", 0),
                          vector_int(in, "desiredReplicas", 0), vector_int(in, "minReplicas", 0),
                          vector_int(in, "maxReplicas", 0), &up, &down, &ups, &downs, &reason);
-    ok = vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &
+    ok = vector_same_int(why, "replicas", got, vector_int(expect, "replicas", -1)) &&
          vector_same_text(why, "reason", reason, json_text(expect, "reason", ""));
     hpa_history_done(&ups);
     hpa_history_done(&downs);
@@ -380,7 +380,7 @@ bool vector_store_event(const json_t *v, struct buf *why)
     before = hpa_history_sum(&h, now, vector_int(in, "sumPeriodSeconds", 0));
     hpa_history_changed(&h, vector_int(in, "replicaChange", 0), now,
                         vector_int(in, "longestPeriodSeconds", -1));
-    ok = vector_same_int(why, "sumBefore", before, vector_int(expect, "sumBefore", -1)) &
+    ok = vector_same_int(why, "sumBefore", before, vector_int(expect, "sumBefore", -1)) &&
          same_history(why, &h, json_object_get(expect, "events"));
     hpa_history_done(&h);
     return ok;

@@ -310,11 +310,11 @@ static bool same_outcome(struct buf *why, struct world *w, const json_t *in,
     const struct hpa_history *lists[] = {&w->memory.recommendations, &w->memory.ups,
                                          &w->memory.downs};
     const json_t *to = json_object_get(expect, "scaleTo");
-    bool ok = vector_same_int(why, "rescale", d->is_rescale, !json_is_null(to)) &
-              vector_same_int(why, "failed", d->has_failed, json_bool(expect, "error", false)) &
+    bool ok = vector_same_int(why, "rescale", d->is_rescale, !json_is_null(to)) &&
+              vector_same_int(why, "failed", d->has_failed, json_bool(expect, "error", false)) &&
               same_conditions(why, json_object_get(in, "conditions"), d,
-                              json_object_get(expect, "conditions")) &
-              same_events(why, &w->arena, d, expect) &
+                              json_object_get(expect, "conditions")) &&
+              same_events(why, &w->arena, d, expect) &&
               same_metrics(why, d, json_object_get(expect, "currentMetrics"));
 
     if (json_is_integer(to))

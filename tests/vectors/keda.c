@@ -37,7 +37,7 @@ bool vector_prometheus_response(const json_t *v, struct buf *why)
         return false;
     }
     return vector_same_text(why, "metric", quantity_text(&q, text),
-                            json_text(expect, "metric", "")) &
+                            json_text(expect, "metric", "")) &&
            vector_same_int(why, "active",
                            value > json_number_value(json_object_get(given, "activationThreshold")),
                            json_bool(expect, "active", false));

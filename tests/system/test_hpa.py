@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HorizontalPodAutoscalers that users make (autoscaling/v2), on a Deployment whose pods say what they are told to."""
+import json
+import urllib.request
+
+import pytest
+import yaml
+
+from conftest import wait_for
+
+# A pod that exposes one gauge; POST sets it. It binds its own address, as pods on one machine must.
+SERVER = """
+import http.server, os
+value = '0'
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(('# TYPE app_load gauge\\napp_load{service="web"} %s\\n' % value).encode())
+    def do_POST(self):
+        global value
+        value = self.rfile.read(int(self.headers['Content-Length'])).decode()
+        self.answer(b'')
+    def log_message(self, *a):
+        pass
+http.server.ThreadingHTTPServer((os.environ['POD_IP'], 8080), H).serve_forever()
+"""
+
+
+def deployment(name="web", replicas=1):
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
+                     "template": {"metadata": {"labels": {"app": name},
+                                               "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}},
+                                  "spec": {"containers": [{"name": "app", "image": "local/app",
+                                                           "command": ["/usr/bin/python3", "-c", SERVER],
+                                                           "readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}]}}}}
+
+
+def hpa(metrics, name="web", target="web", max_replicas=6, **spec):
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
+            "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+                     "minReplicas": 1, "maxReplicas": max_replicas, "metrics": metrics,
+                     "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}, **spec}}
+
+
+PODS = {"type": "Pods", "pods": {"metric": {"name": "app_load"}, "target": {"type": "AverageValue", "averageValue": "2"}}}
+EXTERNAL = {"type": "External", "external": {"metric": {"name": "app_load", "selector": {"matchLabels": {"service": "web"}}},
+                                             "target": {"type": "AverageValue", "averageValue": "2"}}}
+OBJECT = {"type": "Object", "object": {"describedObject": {"apiVersion": "v1", "kind": "Service", "name": "web"},
+                                       "metric": {"name": "app_load"}, "target": {"type": "Value", "value": "2"}}}
+
+
+def create(f, *objects):
+    f.kubectl("create", "-f", "-", stdin="---\n".join(yaml.safe_dump(o) for o in objects))
+
+
+def say(f, value, app="web"):
+    """Every pod of the app now has this load."""
+    for p in f.pods(selector=f"app={app}"):
+        urllib.request.urlopen(urllib.request.Request(f"http://{p['status']['podIP']}:8080/", str(value).encode()), timeout=5).read()
+
+
+def replicas(f, name="web"):
+    return f.get("deploy", name)["spec"]["replicas"]
+
+
+def conditions(f, name="web"):
+    return {c["type"]: c for c in f.get("hpa", name).get("status", {}).get("conditions", [])}
+
+
+def ready_pods(f, n, name="web"):
+    wait_for(f"{n} ready pods", lambda: f.get("deploy", name)["status"].get("readyReplicas") == n, 15)
+
+
+@pytest.fixture
+def web(flyball):
+    create(flyball, deployment())
+    ready_pods(flyball, 1)
+    return flyball
+
+
+@pytest.mark.parametrize("metric, text", [(PODS, "pods metric app_load"),
+                                          (EXTERNAL, "external metric app_load(&LabelSelector{MatchLabels:map[string]string{service: web,}"),
+                                          (OBJECT, "Service metric app_load")], ids=["pods", "external", "object"])
+def test_a_users_hpa_scales_on_each_kind_of_metric_and_says_from_which(web, metric, text):
+    create(web, hpa([metric]))
+    wait_for("it works", lambda: conditions(web)["ScalingActive"]["reason"] == "ValidMetricFound", 10)
+    assert text in conditions(web)["ScalingActive"]["message"]
+    say(web, 5)
+    wait_for("three replicas", lambda: replicas(web) == 3, 5)
+    able = wait_for("the condition says so", lambda: conditions(web)["AbleToScale"], 5)
+    assert able["status"] == "True"
+    events = web.kubectl("describe", "hpa", "web").stdout
+    assert "SuccessfulRescale" in events and "New size: 3; reason: " + text in events, events
+
+
+def test_several_metrics_the_highest_wins_and_one_that_fails_only_forbids_going_down(web):
+    missing = json.loads(json.dumps(PODS))
+    missing["pods"]["metric"]["name"] = "no_such_series"
+    create(web, hpa([PODS, missing]))
+    say(web, 7)
+    wait_for("four replicas in spite of the metric that fails", lambda: replicas(web) == 4, 5)
+    ready_pods(web, 4)
+    say(web, 1)
+    event = wait_for("the failure is told", lambda: [e for e in web.get("events")["items"]
+                                                     if e["reason"] == "FailedGetPodsMetric"], 5)[0]
+    assert "no metrics returned from custom metrics API" in event["message"]
+    active = wait_for("the condition says why", lambda: (lambda c: c if c["status"] == "False" else None)(
+        conditions(web)["ScalingActive"]), 5)
+    assert active["reason"] == "FailedGetPodsMetric"
+    assert replicas(web) == 4
+    current = web.get("hpa", "web")["status"]["currentMetrics"]
+    assert [m["type"] for m in current] == ["Pods", ""], current
+    web.kubectl("patch", "hpa", "web", "--type", "merge", "-p", json.dumps({"spec": {"metrics": [PODS]}}))
+    wait_for("one replica when nothing fails any more", lambda: replicas(web) == 1, 5)
+
+
+def test_targets_follow_the_load_within_three_seconds(web):
+    create(web, hpa([EXTERNAL]))
+    say(web, 5)
+    wait_for("three", lambda: replicas(web) == 3, 5)
+    ready_pods(web, 3)
+    say(web, 0)
+    wait_for("TARGETS shows the end of the load", lambda: "0/2 (avg)" in web.kubectl("get", "hpa", "web").stdout, 3)
+
+
+def test_two_hpas_on_the_same_pods_are_refused_by_both(web):
+    create(web, hpa([EXTERNAL]), hpa([EXTERNAL], name="other"))
+    for name in ("web", "other"):
+        c = wait_for(f"{name} says so", lambda: (lambda c: c if c["reason"] == "AmbiguousSelector" else None)(
+            conditions(web, name)["ScalingActive"]), 20)
+        assert "also selected by HPA default/" in c["message"]
+    say(web, 9)
+    assert replicas(web) == 1
+
+
+def test_bounds_act_without_metrics_and_a_target_at_zero_is_left_alone(web):
+    create(web, hpa([EXTERNAL], max_replicas=2))
+    web.kubectl("scale", "deploy", "web", "--replicas=5")
+    wait_for("down to maxReplicas at once", lambda: replicas(web) == 2, 5)
+    assert "Current number of replicas above Spec.MaxReplicas" in web.kubectl("describe", "hpa", "web").stdout
+    web.kubectl("scale", "deploy", "web", "--replicas=0")
+    wait_for("disabled", lambda: conditions(web)["ScalingActive"]["reason"] == "ScalingDisabled", 5)
+    assert replicas(web) == 0
+
+
+def test_a_target_that_is_not_there_is_named_and_waited_for(flyball):
+    create(flyball, hpa([EXTERNAL]))
+    c = wait_for("the condition", lambda: conditions(flyball)["AbleToScale"], 5)
+    assert c["reason"] == "FailedGetScale" and 'deployments.apps "web" not found' in c["message"]
+    create(flyball, deployment())
+    wait_for("it goes on", lambda: conditions(flyball)["AbleToScale"]["status"] == "True", 10)
+
+
+def test_the_hpa_of_a_scaledobject_is_not_decided_twice(web):
+    create(web, {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "web"},
+                 "spec": {"scaleTargetRef": {"name": "web"}, "minReplicaCount": 1, "maxReplicaCount": 6,
+                          "triggers": [{"type": "prometheus", "metadata": {
+                              "serverAddress": "http://prometheus.istio-system.svc:9090", "query": "app_load", "threshold": "2"}}]}})
+    say(web, 5)
+    wait_for("three", lambda: replicas(web) == 3, 8)
+    out = web.kubectl("get", "hpa").stdout
+    assert "keda-hpa-web" in out and len(out.splitlines()) == 2
+    rescales = [e for e in web.get("events")["items"] if e["reason"] == "SuccessfulRescale"]
+    assert [e.get("count", 1) for e in rescales] == [1], rescales
+    assert "external metric s0-prometheus(&LabelSelector{MatchLabels:map[string]string{scaledobject.keda.sh/name: web,}" in rescales[0]["message"]
