@@ -47,6 +47,48 @@ bool shim_read(const char *dir, struct shim_state *s)
     return true;
 }
 
+/* Does a process flyball-shim DIR run? */
+static bool has_shim(const char *dir)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *e;
+    bool found = false;
+
+    while (d && !found && (e = readdir(d))) {
+        char path[300], text[4096];
+        ssize_t n;
+        int fd;
+
+        if (e->d_name[0] < '0' || e->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            continue;
+        text[n] = '\0';
+        found = strlen(text) >= 12 && strcmp(text + strlen(text) - 12, "flyball-shim") == 0 &&
+                (size_t)n > strlen(text) + 1 && strcmp(text + strlen(text) + 1, dir) == 0;
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
+bool shim_read_started(const char *dir, struct shim_state *s)
+{
+    for (int i = 0; i < 200; i++) {
+        if (shim_read(dir, s))
+            return true;
+        if (!has_shim(dir))
+            return shim_read(dir, s); /* it may have ended in between */
+        usleep(1000);
+    }
+    return false;
+}
+
 bool shim_is_alive(const struct shim_state *s)
 {
     char path[64], text[1024], *p;

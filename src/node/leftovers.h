@@ -26,6 +26,9 @@ struct shim_state {
 /* False while there is no `state`. */
 bool shim_read(const char *dir, struct shim_state *ret);
 /* The shim's process is there and is that one (start time), not a reused pid. */
+/* Waits up to 200 ms for the state of a shim that has been started for this directory, if there is
+ * one: flyball may have died between starting it and its first line. */
+bool shim_read_started(const char *dir, struct shim_state *s);
 bool shim_is_alive(const struct shim_state *s);
 
 #endif

@@ -85,7 +85,7 @@ static void recover(struct container *c)
     if (c->attempt == 0)
         return;
     dir = container_dir(c, c->attempt);
-    if (!shim_read(dir, &c->shim))
+    if (!shim_read_started(dir, &c->shim))
         return;
     c->state = C_RUNNING;
     c->reason[0] = '\0';
