@@ -100,6 +100,9 @@ void decision_text(const struct decision *d, char *out, size_t cap)
         buf_add_cstr(&b, i ? "; " : "");
         add_metric(&b, &d->metrics[i]);
     }
+    if (d->first_look > 0 && d->first_look != d->proposal)
+        buf_printf(&b, "; a look just before gave %lld, the lower counts",
+                   (long long)d->first_look);
     if (strcmp(held, "ScaleDownStabilized") == 0)
         buf_printf(&b, "; held at %lld by the scale-down stabilization window",
                    (long long)d->stabilized);

@@ -49,8 +49,12 @@ struct decision {
     int64_t at_ms, current, ready, min, max;
     struct decision_metric *metrics; /* parallel to spec.metrics */
     size_t n;
-    int64_t proposal; /* highest of the metrics, never below 0; -1: none was made */
+    int64_t mono_ms;
+    int64_t proposal;   /* highest of the metrics, never below 0; -1: none was made */
+    int64_t first_look; /* > 0: what the look just before had proposed; the lower of the two counts
+                         */
     int64_t stabilized, desired;
+    bool looks_again; /* nothing is decided before one more look, at once */
     bool is_rescale;  /* desired is to be written to the scale */
     bool held;        /* some value is unknown: the count may not fall */
     bool has_failed;  /* the original's sync ends with an error */

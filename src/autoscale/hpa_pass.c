@@ -238,17 +238,17 @@ static void normalise(struct pass_state *x, int64_t desired)
     struct decision *d = x->d;
 
     if (s->has_behavior) {
-        d->stabilized = hpa_stabilize(&m->recommendations, d->at_ms, d->current, desired,
+        d->stabilized = hpa_stabilize(&m->recommendations, d->mono_ms, d->current, desired,
                                       s->up.window_s, s->down.window_s, &d->stabilize_reason);
-        d->desired = hpa_limit_rate(d->at_ms, d->current, d->stabilized, s->min, s->max, &s->up,
+        d->desired = hpa_limit_rate(d->mono_ms, d->current, d->stabilized, s->min, s->max, &s->up,
                                     &s->down, &m->ups, &m->downs, &d->limit_reason);
     } else {
         int64_t start = d->current;
 
         if (x->c->classic_period_s)
-            start += hpa_history_sum(&m->downs, d->at_ms, x->c->classic_period_s) -
-                     hpa_history_sum(&m->ups, d->at_ms, x->c->classic_period_s);
-        d->stabilized = hpa_stabilize_classic(&m->recommendations, d->at_ms, desired,
+            start += hpa_history_sum(&m->downs, d->mono_ms, x->c->classic_period_s) -
+                     hpa_history_sum(&m->ups, d->mono_ms, x->c->classic_period_s);
+        d->stabilized = hpa_stabilize_classic(&m->recommendations, d->mono_ms, desired,
                                               x->c->downscale_window_ms, &d->stabilize_reason);
         d->desired =
             hpa_limit_classic(start, d->current, d->stabilized, s->min, s->max, &d->limit_reason);
@@ -266,17 +266,32 @@ static bool has_whole_metric(const struct hpa_spec *s)
     return false;
 }
 
-static void compute(struct pass_state *x)
+static bool wants_second_look(struct pass_state *x)
 {
     struct decision *d = x->d;
 
-    if (!check_selector(x) || !look_at_metrics(x))
+    d->first_look = x->memory->first_look;
+    x->memory->first_look = 0;
+    if (!x->scene->may_look_again || d->first_look || d->proposal <= d->current)
+        return false;
+    x->memory->first_look = d->proposal;
+    d->looks_again = true;
+    return true;
+}
+
+static void compute(struct pass_state *x)
+{
+    struct decision *d = x->d;
+    int64_t wanted;
+
+    if (!check_selector(x) || !look_at_metrics(x) || wants_second_look(x))
         return;
+    wanted = d->first_look && d->first_look < d->proposal ? d->first_look : d->proposal;
     if (d->proposal > d->current)
         d->rescale_reason = arena_printf(&d->arena, "%s above target", x->best).p;
     else if (d->proposal < d->current)
         d->rescale_reason = "All metrics below target";
-    normalise(x, d->proposal);
+    normalise(x, wanted);
     if (d->current == 0 && x->spec->min != 0 && x->scene->was_scaled_to_zero &&
         x->c->scale_to_zero && d->desired < x->spec->min) {
         d->desired = x->spec->min;
@@ -291,6 +306,7 @@ static void begin(struct pass_state *x)
     struct decision *d = x->d;
 
     d->at_ms = x->scene->now_ms;
+    d->mono_ms = x->scene->mono_ms;
     d->min = x->spec->min;
     d->max = x->spec->max;
     d->current = d->desired = d->stabilized = x->scene->current;
@@ -314,7 +330,7 @@ static void remember_start(struct pass_state *x)
     m->recommendations.coalesces = x->c->coalesces;
     if (!m->has_started)
         hpa_history_add(&m->recommendations,
-                        (struct hpa_entry){x->scene->current, x->scene->now_ms, false});
+                        (struct hpa_entry){x->scene->current, x->scene->mono_ms, false});
     m->has_started = true;
 }
 
@@ -369,7 +385,7 @@ static void remember_change(const struct hpa_config *c, const struct hpa_spec *s
                                            : -1;
 
     hpa_history_changed(is_up ? &m->ups : &m->downs,
-                        is_up ? d->desired - d->current : d->current - d->desired, d->at_ms,
+                        is_up ? d->desired - d->current : d->current - d->desired, d->mono_ms,
                         period);
 }
 

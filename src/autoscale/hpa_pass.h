@@ -51,7 +51,13 @@ void hpa_spec_read(const json_t *spec, struct arena *a, struct hpa_spec *ret);
 void hpa_pod_read(const json_t *pod, struct str resource, struct arena *a, struct hpa_pod *ret);
 
 struct hpa_scene {
-    int64_t now_ms;
+    int64_t now_ms;  /* wall: of samples, pods and conditions */
+    int64_t mono_ms; /* of windows and rates, which a wall clock that jumps must not end */
+    /* Samples of several pods are never of one instant: a request that moves from one to another
+     * in between counts twice, and with an up-window of 0 one such look would add a pod for five
+     * minutes. Who can look again at once says so; a look that would grow then only asks for
+     * another (decision.looks_again), and the lower of the two proposals counts. */
+    bool may_look_again;
     const char *scale_error; /* the target could not be read; nothing below counts then */
     int64_t current, status_replicas;
     /* NULL, or "SelectorRequired", "InvalidSelector", "AmbiguousSelector", with the text */
@@ -63,6 +69,7 @@ struct hpa_scene {
 
 struct hpa_memory {
     struct hpa_history recommendations, ups, downs;
+    int64_t first_look; /* proposal that waits for a second look; 0: none */
     bool has_started;
 };
 void hpa_memory_done(struct hpa_memory *m);

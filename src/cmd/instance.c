@@ -6,18 +6,13 @@
 #include "apiserver/apiserver.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controllers/deployment.h"
-#include "controllers/gc.h"
-#include "controllers/hpa.h"
-#include "controllers/isvc.h"
-#include "controllers/replicaset.h"
-#include "controllers/scaledobject.h"
-#include "controllers/service.h"
+#include "controllers/controllers.h"
 #include "gateway/gateway.h"
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
 #include "telemetry/web.h"
+#include "telemetry/web_service.h"
 
 struct instance {
     struct loop *loop;
@@ -28,18 +23,12 @@ struct instance {
     struct apiserver *api;
     struct http_client *http;
     struct node *node;
-    struct isvc_controller *isvc;
-    struct deployment_controller *deployment;
-    struct replicaset_controller *replicaset;
-    struct service_controller *service;
-    struct gc *gc;
     struct gateway *gateway;
     struct tsdb *db;
     struct rounds *rounds;
     struct web *web;
     struct trigger_world world;
-    struct scaledobject_controller *scaledobject;
-    struct hpa_controller *hpa;
+    struct controllers *controllers;
 };
 
 #define PORT_TRIES 50
@@ -118,18 +107,16 @@ static void own_metrics(void *ctx, struct buf *out)
     struct instance *i = ctx;
 
     gateway_metrics(i->gateway, out);
-    if (i->scaledobject)
-        scaledobject_metrics(i->scaledobject, out);
+    if (i->controllers)
+        scaledobject_metrics(controllers_scaledobject(i->controllers), out);
 }
 
 static void explain(void *ctx, struct buf *out)
 {
     struct instance *i = ctx;
 
-    if (i->scaledobject)
-        scaledobject_explain(i->scaledobject, out);
-    if (i->hpa)
-        hpa_controller_explain(i->hpa, out);
+    if (i->controllers)
+        controllers_explain(i->controllers, out);
 }
 
 static int open_gateway(struct instance *i, const struct net_addr *addr, struct err *err)
@@ -164,67 +151,15 @@ static int open_telemetry(struct instance *i, const struct instance_options *o, 
     return r < 0 ? r : listen_on(i, o->web_listen, "--web-listen", 9090, open_web, err);
 }
 
-static void ignore_result(void *arg, const struct object *now, const struct err *err)
-{
-    (void)arg;
-    (void)now;
-    (void)err;
-}
-
-/* istio-system/prometheus is our own Prometheus API, until the user points it elsewhere. Its
- * Endpoints follow our port only while they are ours. */
-static void point_prometheus_at_us(struct instance *i)
-{
-    struct cluster *c = store_cluster(i->store);
-    struct net_addr a = web_addr(i->web);
-    const struct object *eps =
-        cluster_get(c, KIND_ENDPOINTS, STR("istio-system"), STR("prometheus"));
-    char ip[64];
-    AUTO_JSON json_t *service =
-        json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:[{s:s,s:i,s:i}]}}", "apiVersion", "v1", "kind",
-                  "Service", "metadata", "name", "prometheus", "namespace", "istio-system", "spec",
-                  "ports", "name", "http", "port", 9090, "targetPort", 9090);
-    AUTO_JSON json_t *endpoints = json_pack(
-        "{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:[{s:[{s:s}],s:[{s:s,s:i}]}]}", "apiVersion", "v1", "kind",
-        "Endpoints", "metadata", "name", "prometheus", "namespace", "istio-system", "labels",
-        "flyball.dev/built-in", "true", "subsets", "addresses", "ip", net_addr_ip(&a, ip), "ports",
-        "name", "http", "port", (int)net_addr_port(&a));
-
-    cluster_write(c,
-                  &(struct cluster_write){.verb = CLUSTER_CREATE,
-                                          .kind = KIND_SERVICE,
-                                          .ns = STR("istio-system"),
-                                          .tree = service,
-                                          .manager = "flyball"},
-                  ignore_result, NULL);
-    if (!eps || object_label(eps, "flyball.dev/built-in").n)
-        cluster_write(c,
-                      &(struct cluster_write){.verb = eps ? CLUSTER_UPDATE : CLUSTER_CREATE,
-                                              .kind = KIND_ENDPOINTS,
-                                              .ns = STR("istio-system"),
-                                              .name = STR("prometheus"),
-                                              .tree = endpoints,
-                                              .manager = "flyball"},
-                      ignore_result, NULL);
-}
-
 static void start_controllers(struct instance *i)
 {
     struct cluster *c = store_cluster(i->store);
+    struct net_addr web = web_addr(i->web);
 
     apiserver_bootstrap(i->store);
-    isvc_bootstrap(c);
-    point_prometheus_at_us(i);
-    i->world =
-        (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web_addr(i->web)};
-    i->isvc = isvc_controller_new(c);
-    i->deployment = deployment_controller_new(c);
-    i->replicaset = replicaset_controller_new(c);
-    i->service = service_controller_new(c);
-    i->gc = gc_new(c);
-    i->scaledobject =
-        scaledobject_controller_new(&(struct scaledobject_deps){&i->world, i->rounds});
-    i->hpa = hpa_controller_new(&(struct hpa_controller_deps){c, i->rounds, i->db});
+    web_publish_service(c, &web);
+    i->world = (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web};
+    i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});
 }
 
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,
@@ -279,16 +214,10 @@ void instance_free(struct instance *i)
         return;
     apiserver_free(i->api);
     web_free(i->web);
-    scaledobject_controller_free(i->scaledobject);
-    hpa_controller_free(i->hpa);
+    controllers_free(i->controllers);
     rounds_free(i->rounds);
     node_free(i->node);
     gateway_free(i->gateway);
-    isvc_controller_free(i->isvc);
-    deployment_controller_free(i->deployment);
-    replicaset_controller_free(i->replicaset);
-    service_controller_free(i->service);
-    gc_free(i->gc);
     http_client_free(i->http);
     tsdb_free(i->db);
     store_close(i->store);

@@ -195,5 +195,8 @@ struct quantity quantity_of_double(double v)
 struct quantity quantity_of_double_cut(double v)
 {
     v *= 1000;
-    return quantity_of_milli(!isfinite(v) ? 0 : v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v);
+    return quantity_of_milli(!isfinite(v)  ? 0
+                             : v >= 0x1p63 ? INT64_MAX
+                             : v < -0x1p63 ? INT64_MIN
+                                           : (int64_t)v);
 }

@@ -207,25 +207,41 @@ static bool is_waiting(const struct scaler *s)
     return s->n == 0;
 }
 
+/* What is polled cannot be looked at again at once. */
+static bool sees_rounds_only(const struct scaler *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!trigger_is_builtin(s->triggers[i]))
+            return false;
+    return true;
+}
+
 void scaler_evaluate(struct scaler *s, int64_t now)
 {
     struct cluster *c = so_cluster(s->c);
     const struct object *so = cluster_get(c, KIND_SCALEDOBJECT, str_of(s->ns), str_of(s->name)),
                         *hpa;
-    AUTO_JSON json_t *tree = NULL;
+    const json_t *tree;
     struct state x = {0};
     struct hpa_look *l;
     char name[260];
 
     if (!so || so->deleting_ms || is_waiting(s))
         return;
-    tree = object_tree(so);
+    tree = object_view_of(&s->so, so);
     so_hpa_name(tree, name);
     hpa = cluster_get(c, KIND_HPA, str_of(s->ns), str_of(name));
     if (!hpa || !(l = hpa_look_begin(&s->run, hpa, now)))
         return;
     ask_all(s, l, &x);
+    l->scene.may_look_again = l->ready > 1 && sees_rounds_only(s);
     hpa_look_decide(l);
+    if (l->d.looks_again) {
+        rounds_again(s->c->d.rounds, str_of(s->ns), str_of(s->target));
+        hpa_look_drop(l);
+        buf_done(&x.warnings);
+        return;
+    }
     from_or_to_zero(l, tree, &x);
     write_so_status(s, so, tree, &x, now);
     warn_once(s, so, &x);

@@ -36,8 +36,14 @@ static void look(struct autoscaler *a, int64_t now)
         return;
     a->looked_ms = now;
     hpa_values_read(l, a->c->d.db);
+    l->scene.may_look_again = l->ready > 1;
     hpa_look_decide(l);
-    hpa_look_finish(l);
+    if (l->d.looks_again) {
+        rounds_again(a->c->d.rounds, str_of(a->ns), str_of(a->target));
+        hpa_look_drop(l);
+    } else {
+        hpa_look_finish(l);
+    }
 }
 
 static void on_round(void *arg, int64_t round_ms, bool complete)

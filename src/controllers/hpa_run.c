@@ -21,6 +21,8 @@ void hpa_run_done(struct hpa_run *r)
         r->writing->run = NULL;
     hpa_memory_done(&r->memory);
     decision_done(&r->last);
+    object_view_done(&r->hpa);
+    object_view_done(&r->target);
     free(r->ambiguous);
     *r = (struct hpa_run){0};
 }
@@ -167,7 +169,7 @@ static void look_at_target(struct hpa_look *l)
         l->scene.scale_error = arena_strdup(&l->arena, str_of(err.msg));
         return;
     }
-    l->target = object_tree(target);
+    l->target = json_incref((json_t *)(uintptr_t)object_view_of(&l->run->target, target));
     l->name = str_of(json_text(l->tree, "spec.scaleTargetRef.name", ""));
     l->scene.current = json_int(l->target, l->target_kind->scale_spec, 1);
     l->scene.status_replicas = json_int(l->target, l->target_kind->scale_status, 0);
@@ -195,8 +197,9 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
     l->run = r;
     l->hpa = object_ref(hpa);
     l->ns = l->hpa->ns;
-    l->tree = object_tree(hpa);
+    l->tree = json_incref((json_t *)(uintptr_t)object_view_of(&r->hpa, hpa));
     l->scene.now_ms = now;
+    l->scene.mono_ms = loop_mono_ns(r->cluster->loop) / 1000000;
     hpa_spec_read(json_object_get(l->tree, "spec"), &l->arena, &l->spec);
     look_at_target(l);
     return l;
@@ -219,6 +222,11 @@ static void look_end(struct hpa_look *l)
     json_decref(l->pods);
     arena_done(&l->arena);
     free(l);
+}
+
+void hpa_look_drop(struct hpa_look *l)
+{
+    look_end(l);
 }
 
 /* As far as anybody can tell: the same trouble, the same reasons. */

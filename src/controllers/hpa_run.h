@@ -19,6 +19,7 @@ struct hpa_run {
     struct hpa_memory memory;
     struct decision last;
     bool has_last;
+    struct object_view hpa, target;
     struct hpa_look *writing; /* its scale write is unanswered: no look may begin */
     int64_t status_ms, events_ms, failing_ms, selector_ms;
     int64_t shown;   /* proposal that the written status stands for */
@@ -47,6 +48,8 @@ struct hpa_look {
 /* NULL while a write of the run is unanswered. */
 struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now_ms);
 void hpa_look_decide(struct hpa_look *l);
+/* The pass wants to look again first (d.looks_again): ends the look, nothing is written. */
+void hpa_look_drop(struct hpa_look *l);
 /* Writes what l->d says and ends the look; run->last is then the decision. */
 void hpa_look_finish(struct hpa_look *l);
 

@@ -62,6 +62,7 @@ static void free_scaler(struct scaler *s)
     loop_timer_stop(&s->tick);
     table_del(&s->c->scalers, str_of(s->uid));
     drop_triggers(s);
+    object_view_done(&s->so);
     hpa_run_done(&s->run);
     free(s->uid);
     free(s->ns);

@@ -16,6 +16,7 @@ struct scaler {
     int64_t generation; /* that the triggers are of */
     struct trigger **triggers;
     size_t n;
+    struct object_view so;
     struct hpa_run run; /* of keda-hpa-NAME */
     int64_t status_written_ms;
     struct loop_timer tick; /* without rounds (external Prometheus): one look a second */

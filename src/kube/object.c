@@ -183,3 +183,20 @@ const char *object_key(struct str ns, struct str name, char out[OBJECT_KEY_MAX])
     snprintf(out, OBJECT_KEY_MAX, ns.n ? "%.*s/%.*s" : "%.*s%.*s", STR_ARG(ns), STR_ARG(name));
     return out;
 }
+
+void object_view_done(struct object_view *v)
+{
+    object_unref(v->o);
+    json_decref(v->tree);
+    *v = (struct object_view){0};
+}
+
+const json_t *object_view_of(struct object_view *v, const struct object *o)
+{
+    if (v->o != o) {
+        object_view_done(v);
+        v->o = object_ref(o);
+        v->tree = object_tree(o);
+    }
+    return v->tree;
+}

@@ -52,6 +52,15 @@ struct object *object_ref(const struct object *o); /* NULL gives NULL */
 struct object *object_unref(const struct object *o);
 /* A new tree of the whole object, for json_decref; the caller may change it. */
 json_t *object_tree(const struct object *o);
+
+/* An object with its decoded tree, kept while the object stays the same: what looks at one several
+ * times a second must not decode what has not changed. Zeroed is empty. */
+struct object_view {
+    const struct object *o; /* own reference */
+    json_t *tree;
+};
+const json_t *object_view_of(struct object_view *v, const struct object *o);
+void object_view_done(struct object_view *v);
 struct str object_label(const struct object *o, const char *key); /* STR_NONE: absent */
 /* The owner reference with controller: true, or NULL. */
 const struct object_owner *object_controller(const struct object *o);

@@ -263,6 +263,11 @@ static void add_number(struct buf *out, double v)
 {
     char t[40];
 
+    if (fabs(v) < 1e15 && v == (double)(int64_t)v) { /* nearly every number of a page */
+        buf_add_i64(out, (int64_t)v);
+        buf_add_cstr(out, ".0");
+        return;
+    }
     for (int prec = 15; prec <= 17; prec++) {
         snprintf(t, sizeof(t), "%.*g", prec, v);
         if (strtod(t, NULL) == v)
@@ -332,13 +337,17 @@ static void write_histogram(const struct vllm_metrics *m, struct buf *out, enum 
     head(out, histograms[id].name, "", "histogram", histograms[id].help);
     for (int i = 0; i <= h->n_edges; i++) {
         total += h->counts[i];
-        buf_printf(out, "vllm:%s_bucket{engine=\"0\",le=\"", histograms[id].name);
+        buf_add_cstr(out, "vllm:");
+        buf_add_cstr(out, histograms[id].name);
+        buf_add_cstr(out, "_bucket{engine=\"0\",le=\"");
         if (i < h->n_edges)
             add_number(out, h->edges[i]);
         else
             buf_add_cstr(out, "+Inf");
         /* labels are in alphabetical order: engine, le, model_name */
-        buf_printf(out, "\",%s} ", m->labels + sizeof("engine=\"0\",") - 1);
+        buf_add_cstr(out, "\",");
+        buf_add_cstr(out, m->labels + sizeof("engine=\"0\",") - 1);
+        buf_add_cstr(out, "} ");
         add_number(out, (double)total);
         buf_add_char(out, '\n');
     }

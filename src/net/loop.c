@@ -75,6 +75,11 @@ const struct clock *loop_clock(const struct loop *l)
     return &l->clock;
 }
 
+void loop_sim_jump_wall(struct loop *l, int64_t ms)
+{
+    l->sim_wall_ms0 += ms;
+}
+
 /* --- timers --- */
 
 static bool is_earlier(const struct loop_timer *a, const struct loop_timer *b)

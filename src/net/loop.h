@@ -24,6 +24,8 @@ void loop_free(struct loop *l);                   /* closes what is left */
 void loop_run(struct loop *l);
 /* Simulated only: runs everything due within the next span and leaves time at its end. */
 void loop_run_for(struct loop *l, int64_t ms);
+/* Simulated only: the wall clock jumps, distances (mono) do not change. */
+void loop_sim_jump_wall(struct loop *l, int64_t ms);
 void loop_stop(struct loop *l);
 bool loop_is_sim(const struct loop *l);
 /* The loop's own clock: read once per turn, cheap. Also as an injectable clock. */

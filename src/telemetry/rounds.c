@@ -14,6 +14,8 @@
 #define PAGE_MAX ((size_t)16 << 20)
 #define INTERVAL_MS 250
 #define LABELS_MAX 96
+#define AGAIN_MS 10
+#define CLOCK_SLACK_MS 5000 /* corrections up to here are waited out */
 
 /* A line of a page that has been seen: its series, and in which round last. */
 struct known {
@@ -46,7 +48,7 @@ struct workload {
     struct rounds *r;
     char *key; /* ns/deployment */
     struct list targets;
-    struct loop_timer tick, half;
+    struct loop_timer tick, half, again;
     int64_t round_ms;
     uint64_t round_no;
     size_t pending;
@@ -66,6 +68,7 @@ struct rounds {
     struct table workloads, targets; /* key, uid */
     struct list subscriptions;
     struct loop_timer sweep;
+    int64_t wall_ms, mono_ms; /* at the last round of any workload */
     bool is_telling;
 };
 
@@ -281,11 +284,29 @@ static void arm(struct workload *w)
     loop_timer_start(&w->tick, iv - past);
 }
 
-static void on_tick(void *arg)
+/* A sample older than its series' newest is refused, so a wall clock that was set back would stop
+ * everything until it is where it was: begin anew instead. Windows of decisions do not live here.
+ */
+static void watch_clock(struct rounds *r)
+{
+    int64_t wall = loop_wall_ms(loop_of(r)), mono = loop_mono_ns(loop_of(r)) / 1000000;
+
+    if (r->mono_ms && wall - r->wall_ms < mono - r->mono_ms - CLOCK_SLACK_MS) {
+        log_warn("telemetry",
+                 "the wall clock went back by %lld s: recent samples are dropped, and collected "
+                 "anew",
+                 (long long)((mono - r->mono_ms - (wall - r->wall_ms)) / 1000));
+        tsdb_forget(r->o.db);
+    }
+    r->wall_ms = wall;
+    r->mono_ms = mono;
+}
+
+static void begin_round(void *arg)
 {
     struct workload *w = arg;
 
-    arm(w);
+    watch_clock(w->r);
     end_round(w, false);
     w->round_ms = loop_wall_ms(loop_of(w->r));
     w->round_no++;
@@ -305,6 +326,12 @@ static void on_tick(void *arg)
         loop_timer_start(&w->half, w->r->o.interval_ms / 2);
 }
 
+static void on_tick(void *arg)
+{
+    arm(arg);
+    begin_round(arg);
+}
+
 static struct workload *workload_of(struct rounds *r, const char *key)
 {
     struct workload *w = table_get(&r->workloads, str_of(key));
@@ -317,6 +344,7 @@ static struct workload *workload_of(struct rounds *r, const char *key)
     list_init(&w->targets);
     loop_timer_init(&w->tick, loop_of(r), on_tick, w);
     loop_timer_init(&w->half, loop_of(r), on_half, w);
+    loop_timer_init(&w->again, loop_of(r), begin_round, w);
     table_set(&r->workloads, str_of(key), w);
     arm(w);
     return w;
@@ -479,8 +507,7 @@ struct rounds *rounds_new(const struct rounds_options *o)
         r->o.interval_ms = INTERVAL_MS;
     list_init(&r->subscriptions);
     loop_timer_init(&r->sweep, o->cluster->loop, on_sweep, r);
-    if (!loop_is_sim(o->cluster->loop))
-        loop_timer_start(&r->sweep, 30000);
+    loop_timer_start(&r->sweep, 30000);
     cluster_watch(o->cluster, KIND_POD, on_pod, r);
     return r;
 }
@@ -502,6 +529,7 @@ void rounds_free(struct rounds *r)
 
         loop_timer_stop(&w->tick);
         loop_timer_stop(&w->half);
+        loop_timer_stop(&w->again);
         free(w->key);
         free(w);
     }
@@ -526,6 +554,13 @@ void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, roun
     s->arg = arg;
     list_add_tail(&r->subscriptions, &s->link);
     workload_of(r, s->key); /* rounds go on without targets too: "no pod" is an answer */
+}
+
+void rounds_again(struct rounds *r, struct str ns, struct str workload)
+{
+    AUTO_FREE char *key = mem_printf("%.*s/%.*s", STR_ARG(ns), STR_ARG(workload));
+
+    loop_timer_start(&workload_of(r, key)->again, AGAIN_MS);
 }
 
 void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg)

@@ -30,6 +30,8 @@ void rounds_free(struct rounds *r);
 typedef void rounds_fn(void *arg, int64_t round_ms, bool complete);
 void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn,
                       void *arg);
+/* One more round of that workload right away: for who wants to look twice before acting. */
+void rounds_again(struct rounds *r, struct str ns, struct str workload);
 void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg);
 int64_t rounds_interval_ms(const struct rounds *r);
 /* JSON for /api/v1/targets (activeTargets) and for http_sd. */

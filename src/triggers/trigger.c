@@ -34,7 +34,7 @@ struct trigger {
     /* polling */
     struct loop_timer timer;
     struct http_call *call;
-    int64_t poll_ms, asked_ms, got_ms;
+    int64_t poll_ms, got_ms; /* mono */
     enum metric_state state;
     double value;
     char why[240];
@@ -531,6 +531,11 @@ int prometheus_read_answer(int http_status, struct str body, bool ignore_null, b
     return 0;
 }
 
+static int64_t mono_ms(const struct trigger *t)
+{
+    return loop_mono_ns(t->w->cluster->loop) / 1000000;
+}
+
 static void on_answer(void *arg, const struct http_response *r, struct str body,
                       const struct err *err)
 {
@@ -540,7 +545,7 @@ static void on_answer(void *arg, const struct http_response *r, struct str body,
     double value;
 
     t->call = NULL;
-    t->got_ms = loop_wall_ms(t->w->cluster->loop);
+    t->got_ms = mono_ms(t);
     t->has_answer = true;
     t->state = METRIC_UNKNOWN;
     if (err) {
@@ -564,10 +569,10 @@ static void poll(void *arg)
     loop_timer_start(&t->timer, t->poll_ms);
     if (trigger_is_builtin(t) || t->call)
         return;
-    t->asked_ms = loop_wall_ms(t->w->cluster->loop);
     buf_printf(&url, "%s/api/v1/query?query=", t->address);
     http_pct_encode(&url, str_of(t->query));
-    buf_printf(&url, "&time=%lld%s", (long long)(t->asked_ms / 1000), t->extra);
+    buf_printf(&url, "&time=%lld%s", (long long)(loop_wall_ms(t->w->cluster->loop) / 1000),
+               t->extra);
     t->call = http_client_send(t->w->http, &(struct http_call_options){.url = buf_cstr(&url),
                                                                        .headers = &headers,
                                                                        .timeout_ms = t->timeout_ms,
@@ -580,7 +585,7 @@ static void poll(void *arg)
 }
 
 /* An empty answer of somebody else's Prometheus: 0 only where that can be meant. */
-static void polled_value(struct trigger *t, int64_t now, const struct trigger_target *target,
+static void polled_value(struct trigger *t, const struct trigger_target *target,
                          struct decision_metric *m)
 {
     int64_t stale = t->poll_ms * 3 > 10000 ? t->poll_ms * 3 : 10000;
@@ -591,7 +596,7 @@ static void polled_value(struct trigger *t, int64_t now, const struct trigger_ta
     if (t->state == METRIC_EMPTY && target->ready > 0 &&
         !(t->parsed && promql_may_be_empty(t->parsed)))
         unknown(m, "the query finds no series there, though pods are ready");
-    else if (t->has_answer && now - t->got_ms > stale)
+    else if (t->has_answer && mono_ms(t) - t->got_ms > stale)
         unknown(m, "the last answer is too old");
 }
 
@@ -608,5 +613,5 @@ void trigger_value(struct trigger *t, int64_t now, const struct trigger_target *
     else if (trigger_is_builtin(t))
         builtin_value(t, now, target, m, warning, cap);
     else
-        polled_value(t, now, target, m);
+        polled_value(t, target, m);
 }

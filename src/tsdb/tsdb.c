@@ -515,6 +515,13 @@ void tsdb_sweep(struct tsdb *db, int64_t now_ms)
     }
 }
 
+void tsdb_forget(struct tsdb *db)
+{
+    for (size_t i = 0; i < db->all.n; i++)
+        while (db->all.items[i]->n_chunks > 0)
+            drop_first_chunk(db->all.items[i]);
+}
+
 size_t tsdb_bytes(const struct tsdb *db)
 {
     return db->bytes;

@@ -171,6 +171,7 @@ static void read_scene(struct world *w, const json_t *in)
     json_array_foreach (json_object_get(in, "pods"), i, p)
         json_array_append_new(w->pods, pod_of(p));
     w->scene = (struct hpa_scene){.now_ms = vector_int(in, "now", 0),
+                                  .mono_ms = vector_int(in, "now", 0),
                                   .scale_error = json_text(in, "scale.error", NULL),
                                   .current = json_int(in, "scale.specReplicas", 0),
                                   .status_replicas = json_int(in, "scale.statusReplicas", 0),
@@ -444,7 +445,7 @@ bool vector_sequence(const json_t *v, struct buf *why)
     p->n = json_int(in, "startReplicas", 0);
     w.scene = (struct hpa_scene){.current = p->n, .status_replicas = p->n};
     for (size_t k = 0; k < json_array_size(values) && ok; k++) {
-        w.scene.now_ms = 1000000000 + (int64_t)k * json_int(in, "periodMs", 0);
+        w.scene.mono_ms = w.scene.now_ms = 1000000000 + (int64_t)k * json_int(in, "periodMs", 0);
         write_value(&w, json_array_get(values, k));
         ok = one_sync(&w, p, (int64_t)k, json_array_get(rows, k), json_int(in, "readyLagSyncs", 0),
                       &conditions, why);

@@ -29,7 +29,8 @@ static void begin(struct fixture *f, const char *spec)
     *f = (struct fixture){.config = HPA_CONFIG_DEFAULT};
     assert_int_equal(json_parse(str_of(spec), &f->json, NULL), 0);
     hpa_spec_read(f->json, &f->arena, &f->spec);
-    f->scene = (struct hpa_scene){.now_ms = 1000000, .current = 1, .status_replicas = 1};
+    f->scene = (struct hpa_scene){
+        .now_ms = 1000000, .mono_ms = 1000000, .current = 1, .status_replicas = 1};
 }
 
 static void end(struct fixture *f)
@@ -49,6 +50,7 @@ static void pass(struct fixture *f, int64_t value, struct decision *d)
         hpa_pass_written(&f->config, &f->spec, &f->memory, d, NULL);
     f->scene.current = f->scene.status_replicas = d->desired;
     f->scene.now_ms += ROUND_MS;
+    f->scene.mono_ms += ROUND_MS;
 }
 
 #define EXTERNAL(more)                                                                            \
