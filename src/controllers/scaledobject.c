@@ -35,6 +35,14 @@ static void on_round(void *arg, int64_t round_ms, bool complete)
     scaler_evaluate(arg, round_ms);
 }
 
+/* A trigger that is asked elsewhere has another answer. */
+static void on_answer(void *arg)
+{
+    struct scaler *s = arg;
+
+    scaler_evaluate(s, loop_wall_ms(so_cluster(s->c)->loop));
+}
+
 static void on_tick(void *arg)
 {
     struct scaler *s = arg;
@@ -112,8 +120,15 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
     drop_triggers(s);
     s->triggers = mem_array(json_array_size(list), sizeof(*s->triggers));
     json_array_foreach ((json_t *)list, i, t) {
-        if (trigger_new(s->c->d.world, o->ns, t, (int)i, poll ? poll : POLL_DEFAULT_MS,
-                        &s->triggers[s->n], err) < 0) {
+        struct trigger_options options = {.world = s->c->d.world,
+                                          .ns = o->ns,
+                                          .spec = t,
+                                          .index = (int)i,
+                                          .poll_ms = poll ? poll : POLL_DEFAULT_MS,
+                                          .changed = on_answer,
+                                          .arg = s};
+
+        if (trigger_new(&options, &s->triggers[s->n], err) < 0) {
             drop_triggers(s);
             return false;
         }

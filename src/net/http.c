@@ -187,3 +187,31 @@ void http_pct_encode(struct buf *out, struct str s)
         }
     }
 }
+
+bool http_url_split(struct str u, struct http_url *ret)
+{
+    ptrdiff_t end, colon = -1;
+    uint64_t port;
+
+    *ret = (struct http_url){.is_tls = str_starts(u, STR("https://"))};
+    if (!ret->is_tls && !str_starts(u, STR("http://")))
+        return false;
+    u = str_skip(u, ret->is_tls ? 8 : 7);
+    end = str_chr(u, '/');
+    if (end < 0)
+        end = str_chr(u, '?');
+    ret->host = end < 0 ? u : (struct str){u.p, (size_t)end};
+    ret->target = end < 0 ? STR_NONE : str_skip(u, (size_t)end);
+    for (size_t i = ret->host.n; i > 0 && ret->host.p[i - 1] != ']' && colon < 0; i--)
+        if (ret->host.p[i - 1] == ':')
+            colon = (ptrdiff_t)i - 1;
+    port = ret->is_tls ? 443 : 80;
+    if (colon >= 0 && (!str_to_u64(str_skip(ret->host, (size_t)colon + 1), &port) || port > 65535))
+        return false;
+    ret->port = (uint16_t)port;
+    if (colon >= 0)
+        ret->host.n = (size_t)colon;
+    if (ret->host.n > 1 && ret->host.p[0] == '[' && ret->host.p[ret->host.n - 1] == ']')
+        ret->host = (struct str){ret->host.p + 1, ret->host.n - 2};
+    return ret->host.n > 0;
+}

@@ -39,6 +39,15 @@ const char *net_addr_text(const struct net_addr *a, char out[64]);
 const char *net_addr_ip(const struct net_addr *a, char out[64]);
 bool net_addr_is_loopback(const struct net_addr *a);
 
+/* "http://HOST[:PORT][/PATH][?QUERY]", https as well; all borrowed from the text. */
+struct http_url {
+    bool is_tls;
+    struct str host;   /* without the brackets of an IPv6 address */
+    uint16_t port;     /* 80 or 443 where none is given */
+    struct str target; /* "/path?query", "?query" or empty */
+};
+bool http_url_split(struct str url, struct http_url *ret);
+
 /* application/x-www-form-urlencoded and query strings. Finds key in "a=b&c=d", decodes %XX and +
  * into out (NUL-terminated, at most cap - 1 bytes). False where key is absent or too long. *ret_n
  * may be NULL. The n-th (from 0) of several equal keys by http_query_get_nth. */

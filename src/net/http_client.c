@@ -40,7 +40,8 @@ struct http_call {
     struct list link;
     struct http_call_options o; /* callbacks and flags; pointers of the caller are not kept */
     char *host, *target, *method, *key;
-    struct buf request; /* head and whole body, kept for one repetition */
+    struct buf request;             /* head and whole body, kept for one repetition */
+    struct buf lines, secret_lines; /* headers of the caller, for a redirect */
     struct net_addr addr;
     struct conn *conn;
     struct h1_parser parser;
@@ -56,6 +57,13 @@ struct http_call {
     bool resolving, is_gone;
 };
 
+static struct tls_client *system_tls(struct real_client *rc)
+{
+    if (!rc->system_tls)
+        tls_client_new(&(struct tls_client_options){0}, &rc->system_tls, NULL);
+    return rc->system_tls;
+}
+
 /* --- the end --- */
 
 static void free_call(void *arg)
@@ -64,6 +72,8 @@ static void free_call(void *arg)
 
     h1_done(&c->parser);
     buf_done(&c->request);
+    buf_done(&c->lines);
+    buf_done(&c->secret_lines);
     buf_done(&c->body);
     buf_done(&c->kept_block);
     free(c->kept);
@@ -241,6 +251,37 @@ static const struct h1_events parser_events = {on_head, on_body, on_end};
 
 static void start(struct http_call *c);
 
+static bool set_url(struct http_call *c, struct str text)
+{
+    struct http_url u;
+
+    if (!http_url_split(text, &u))
+        return false;
+    free(c->host);
+    free(c->target);
+    c->is_tls = u.is_tls;
+    c->host = str_dup(u.host);
+    c->port = u.port;
+    c->target = u.target.n && u.target.p[0] == '/' ? str_dup(u.target)
+                                                   : mem_printf("/%.*s", STR_ARG(u.target));
+    return true;
+}
+
+/* A whole URL. Secrets stay with the host that they were given for. */
+static bool go_elsewhere(struct http_call *c, struct str url)
+{
+    AUTO_FREE char *was = mem_strdup(c->host);
+
+    if (!set_url(c, url))
+        return false;
+    if (strcmp(was, c->host) != 0)
+        buf_clear(&c->secret_lines);
+    c->addr.len = 0;
+    if (c->is_tls && !c->tls)
+        c->tls = system_tls(c->rc);
+    return !c->is_tls || c->tls;
+}
+
 static bool follow_redirect(struct http_call *c)
 {
     struct str to = http_header_get(&c->response.headers, "location");
@@ -256,22 +297,7 @@ static bool follow_redirect(struct http_call *c)
     if (to.p[0] == '/') {
         free(c->target);
         c->target = str_dup(to);
-    } else if (str_starts(to, STR("http://")) && !c->is_tls) {
-        struct str rest = str_skip(to, 7);
-        ptrdiff_t slash = str_chr(rest, '/');
-        struct str authority = slash < 0 ? rest : (struct str){rest.p, (size_t)slash};
-        ptrdiff_t colon = str_chr(authority, ':');
-        uint64_t port = 80;
-
-        if (colon >= 0 && !str_to_u64(str_skip(authority, (size_t)colon + 1), &port))
-            return false;
-        free(c->target);
-        c->target = str_dup(slash < 0 ? STR("/") : str_skip(rest, (size_t)slash));
-        free(c->host);
-        c->host = str_dup(colon < 0 ? authority : (struct str){authority.p, (size_t)colon});
-        c->port = (uint16_t)port;
-        c->addr.len = 0;
-    } else {
+    } else if (!go_elsewhere(c, to)) {
         return false;
     }
     if (c->keep_alive)
@@ -443,6 +469,15 @@ static void start_later(void *arg)
     }
 }
 
+static void keep_line(struct http_call *c, const struct http_header *h)
+{
+    bool is_secret =
+        str_eq_nocase(h->name, STR("authorization")) || str_eq_nocase(h->name, STR("cookie"));
+
+    buf_printf(is_secret ? &c->secret_lines : &c->lines, "%.*s: %.*s\r\n", STR_ARG(h->name),
+               STR_ARG(h->value));
+}
+
 static void write_request(struct http_call *c, const struct http_call_options *o)
 {
     const struct http_headers *h = o->headers;
@@ -462,7 +497,9 @@ static void write_request(struct http_call *c, const struct http_call_options *o
         buf_printf(b, strchr(c->host, ':') ? "host: [%s]:%u\r\n" : "host: %s:%u\r\n", c->host,
                    c->port);
     for (size_t i = 0; h && i < h->n; i++)
-        buf_printf(b, "%.*s: %.*s\r\n", STR_ARG(h->items[i].name), STR_ARG(h->items[i].value));
+        keep_line(c, &h->items[i]);
+    buf_add_str(b, buf_str(&c->lines));
+    buf_add_str(b, buf_str(&c->secret_lines));
     if (o->body_follows && !has_length) {
         c->body_chunked = true;
         buf_add_cstr(b, "transfer-encoding: chunked\r\n");
@@ -487,40 +524,6 @@ static void start(struct http_call *c)
     loop_post(c->rc->loop, start_later, c);
 }
 
-/* "http://host[:port][/path]" */
-static bool split_url(struct http_call *c, const char *url)
-{
-    struct str u = str_of(url), authority;
-    ptrdiff_t slash, colon = -1;
-    uint64_t port;
-
-    c->is_tls = str_starts(u, STR("https://"));
-    if (!c->is_tls && !str_starts(u, STR("http://")))
-        return false;
-    u = str_skip(u, c->is_tls ? 8 : 7);
-    slash = str_chr(u, '/');
-    if (slash < 0)
-        slash = str_chr(u, '?');
-    authority = slash < 0 ? u : (struct str){u.p, (size_t)slash};
-    if (slash >= 0 && u.p[slash] == '?')
-        c->target = mem_printf("/%.*s", STR_ARG(str_skip(u, (size_t)slash)));
-    else
-        c->target = str_dup(slash < 0 ? STR("/") : str_skip(u, (size_t)slash));
-    for (size_t i = authority.n; i > 0 && authority.p[i - 1] != ']' && colon < 0; i--)
-        if (authority.p[i - 1] == ':')
-            colon = (ptrdiff_t)i - 1;
-    port = c->is_tls ? 443 : 80;
-    if (colon >= 0 && (!str_to_u64(str_skip(authority, (size_t)colon + 1), &port) || port > 65535))
-        return false;
-    if (colon >= 0)
-        authority.n = (size_t)colon;
-    if (authority.n > 1 && authority.p[0] == '[' && authority.p[authority.n - 1] == ']')
-        authority = (struct str){authority.p + 1, authority.n - 2};
-    c->host = str_dup(authority);
-    c->port = (uint16_t)port;
-    return authority.n > 0;
-}
-
 static void on_timeout(void *arg)
 {
     struct http_call *c = arg;
@@ -540,7 +543,6 @@ static struct http_call *real_send(struct http_client *hc, const struct http_cal
     struct real_client *rc = (struct real_client *)hc;
     struct http_call *c = mem_zalloc(sizeof(*c));
     bool ok = true;
-    struct err err;
 
     c->head.client = hc;
     c->rc = rc;
@@ -553,7 +555,7 @@ static struct http_call *real_send(struct http_client *hc, const struct http_cal
         h1_expect_no_body(&c->parser);
     c->body.max = o->max_body ? o->max_body : BODY_MAX_DEFAULT;
     if (o->url) {
-        ok = split_url(c, o->url);
+        ok = set_url(c, str_of(o->url));
         if (o->addr)
             c->addr = *o->addr;
     } else {
@@ -566,12 +568,8 @@ static struct http_call *real_send(struct http_client *hc, const struct http_cal
         c->is_tls = o->tls != NULL;
     }
     c->tls = o->tls;
-    if (ok && c->is_tls && !c->tls) {
-        if (!rc->system_tls &&
-            tls_client_new(&(struct tls_client_options){0}, &rc->system_tls, &err) < 0)
-            ok = false;
-        c->tls = rc->system_tls;
-    }
+    if (ok && c->is_tls && !c->tls)
+        ok = (c->tls = system_tls(rc)) != NULL;
     if (o->timeout_ms)
         loop_timer_start(&c->timer, o->timeout_ms);
     if (!ok) {

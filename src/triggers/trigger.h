@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * KEDA triggers (keda.md 5): one row a type. A trigger is made from its metadata and yields a
- * value, empty (0), or unknown with a reason. Unknown never lowers a count. */
+ * KEDA triggers (keda.md 5): one file and one row a type. A trigger is made from its metadata and
+ * yields a value, empty (0), or unknown with a reason. Unknown never lowers a count. */
 #ifndef FB_TRIGGERS_TRIGGER_H
 #define FB_TRIGGERS_TRIGGER_H
 
@@ -27,19 +27,27 @@ struct trigger_target { /* the workload that is scaled */
 
 struct trigger;
 
-/* spec: one element of spec.triggers. ERR_INVALID: unknown type or bad metadata, in KEDA's words.
- */
-int trigger_new(const struct trigger_world *w, struct str ns, const json_t *spec, int index,
-                int64_t poll_ms, struct trigger **ret, struct err *err);
+struct trigger_options {
+    const struct trigger_world *world; /* borrowed for life */
+    struct str ns;                     /* of the ScaledObject */
+    const json_t *spec;                /* one element of spec.triggers */
+    int index;
+    int64_t poll_ms; /* of what must be polled */
+    /* There is another value, or another reason why not: of triggers that no round brings one. May
+     * be NULL; never called from inside a call of this header. */
+    void (*changed)(void *arg);
+    void *arg;
+};
+
+/* ERR_INVALID: unknown type or bad metadata, in KEDA's words. */
+int trigger_new(const struct trigger_options *o, struct trigger **ret, struct err *err);
 void trigger_free(struct trigger *t);
 const char *trigger_metric_name(const struct trigger *t); /* "s0-prometheus" */
-int64_t trigger_threshold_milli(const struct trigger *t);
-bool trigger_is_average(const struct trigger *t);
-bool trigger_is_external(const struct trigger *t); /* false: cpu, memory */
+bool trigger_is_external(const struct trigger *t);        /* false: cpu, memory */
 double trigger_activation(const struct trigger *t);
 /* Has not yet been answered at all: there is nothing to decide on, and nothing to complain of. */
 bool trigger_is_waiting(const struct trigger *t);
-/* True: evaluated by rounds on the built-in store; false: polled. */
+/* True: evaluated by rounds on the built-in store; false: it tells when it has changed. */
 bool trigger_is_builtin(const struct trigger *t);
 /* The value as of now. Polled triggers give what the last poll brought. warning (cap bytes) may get
  * a text. */
@@ -47,10 +55,5 @@ void trigger_value(struct trigger *t, int64_t now_ms, const struct trigger_targe
                    struct decision_metric *ret, char *warning, size_t cap);
 /* For HPA objects: an element of spec.metrics. */
 json_t *trigger_metric_spec(const struct trigger *t, const char *so_name);
-
-/* The answer of /api/v1/query as KEDA reads it, with the deviations of docs/differences.md. 0:
- * *ret_state is METRIC_VALUE or METRIC_EMPTY; negative: why, and what to do. */
-int prometheus_read_answer(int http_status, struct str body, bool ignore_null, bool is_average,
-                           enum metric_state *ret_state, double *ret_value, struct err *err);
 
 #endif

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "codec/quantity.h"
 #include "triggers/metric_name.h"
-#include "triggers/trigger.h"
+#include "triggers/prometheus.h"
 #include "vectors.h"
 
 /* The vectors have no metricType that several series could be summed under: target type Value. */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "triggers/trigger_int.h"
+
+static struct str text_at(const json_t *meta, const char *key)
+{
+    return str_trim(json_strv(json_object_get(meta, key)));
+}
+
+static int bad(const struct trigger *t, const char *key, struct str value, const char *wanted,
+               struct err *err)
+{
+    return err_set(err, ERR_INVALID,
+                   "error parsing %s metadata: unable to set param \"%s\" value \"%.*s\": %s",
+                   t->type->name, key, STR_ARG(value), wanted);
+}
+
+static int missing(const struct trigger *t, const char *key, struct err *err)
+{
+    return err_set(
+        err, ERR_INVALID,
+        "error parsing %s metadata: missing required parameter \"%s\" in [triggerMetadata]",
+        t->type->name, key);
+}
+
+char *meta_text(const json_t *meta, const char *key)
+{
+    struct str s = text_at(meta, key);
+
+    return s.n ? str_dup(s) : NULL;
+}
+
+int meta_required(const struct trigger *t, const json_t *meta, const char *key, char **ret,
+                  struct err *err)
+{
+    *ret = meta_text(meta, key);
+    return *ret ? 0 : missing(t, key, err);
+}
+
+/* A number as JSON writes it: no plus sign, no leading dot, no "inf". */
+static bool read_number(struct str s, double *ret)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!strchr("0123456789+-.eE", s.p[i]))
+            return false;
+    return s.n && s.p[0] != '+' && s.p[0] != '.' && str_to_double(s, ret) && isfinite(*ret);
+}
+
+int meta_number(const struct trigger *t, const json_t *meta, const char *key, bool is_required,
+                double def, double *ret, struct err *err)
+{
+    struct str s = text_at(meta, key);
+
+    *ret = def;
+    if (!s.n)
+        return is_required ? missing(t, key, err) : 0;
+    return read_number(s, ret) ? 0 : bad(t, key, s, "a number is expected", err);
+}
+
+int meta_flag(const struct trigger *t, const json_t *meta, const char *key, bool def, bool *ret,
+              struct err *err)
+{
+    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"}, *const no[] = {
+                                                                                  "0",     "f",
+                                                                                  "F",     "FALSE",
+                                                                                  "false", "False"};
+    struct str s = text_at(meta, key);
+
+    *ret = def;
+    if (!s.n)
+        return 0;
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (str_is(s, yes[i]) || str_is(s, no[i])) {
+            *ret = str_is(s, yes[i]);
+            return 0;
+        }
+    }
+    return bad(t, key, s, "true or false is expected", err);
+}
+
+/* "1h2m3.5s4ms" */
+static bool read_duration(struct str s, double *ret_ms)
+{
+    static const struct {
+        const char *unit;
+        double ms;
+    } units[] = {{"ns", 1e-6}, {"us", 1e-3}, {"ms", 1}, {"h", 3600000}, {"m", 60000}, {"s", 1000}};
+
+    *ret_ms = 0;
+    while (s.n) {
+        size_t n = 0, u;
+        double v;
+
+        while (n < s.n && strchr("0123456789.", s.p[n]))
+            n++;
+        if (!n || !str_to_double((struct str){s.p, n}, &v))
+            return false;
+        s = str_skip(s, n);
+        for (u = 0; u < ARRAY_LEN(units); u++)
+            if (str_starts(s, str_of(units[u].unit)))
+                break;
+        if (u == ARRAY_LEN(units))
+            return false;
+        *ret_ms += v * units[u].ms;
+        s = str_skip(s, strlen(units[u].unit));
+    }
+    return true;
+}
+
+int meta_duration(const struct trigger *t, const json_t *meta, const char *key, int64_t def,
+                  int64_t *ret, struct err *err)
+{
+    struct str s = text_at(meta, key);
+    int64_t whole;
+    double ms;
+
+    *ret = def;
+    if (!s.n)
+        return 0;
+    if (str_to_i64(s, &whole))
+        ms = (double)whole;
+    else if (!read_duration(s, &ms))
+        return bad(t, key, s, "a duration such as 3s, or milliseconds, is expected", err);
+    if (ms < 0 || ms > 1e9)
+        return bad(t, key, s, "a duration from 0 to 11 days is expected", err);
+    if (ms >= 1)
+        *ret = (int64_t)ms;
+    return 0;
+}
+
+int meta_threshold(struct trigger *t, const json_t *meta, const char *key, struct err *err)
+{
+    int r = meta_number(t, meta, key, true, 0, &t->threshold, err);
+
+    if (r == 0 && !(t->threshold >= 0.0005)) /* what is no milli is no target of an HPA */
+        return bad(t, key, text_at(meta, key), "it must be greater than 0", err);
+    return r;
+}
