@@ -196,6 +196,33 @@ def test_several_series_are_summed_for_an_average_and_refused_for_a_value(flybal
     assert replicas(f) == 3
 
 
+def test_an_empty_answer_is_zero_only_where_the_query_can_mean_that(flyball, server):
+    f = flyball
+    create(f, deployment(), scaledobject(server.url))
+    wait_for("three", lambda: replicas(f) == 3, 10)
+    # no pod of the target is Ready, nothing can have the series: 0. `sleep` has no probe, so it is Ready at once.
+    wait_for("ready pods", lambda: f.get("deploy", "web")["status"].get("readyReplicas") == 3, 10)
+    server.reply = lambda h: h.send(200, vector())
+    wait_for("unknown", lambda: "finds no series" in condition(f, "scaledobject", "web", "Ready")["message"], 6)
+    assert replicas(f) == 3
+    f.kubectl("patch", "scaledobject", "web", "--type", "merge", "-p",
+              json.dumps({"spec": {"triggers": scaledobject(server.url, query="sum(load) > 3")["spec"]["triggers"]}}))
+    wait_for("a comparison may find nothing: 0", lambda: replicas(f) == 1, 8)
+
+
+def test_pollinginterval_is_a_second_unless_given(flyball, server):
+    f = flyball
+    times = []
+    server.reply = lambda h: (times.append(time.monotonic()), h.send(200, vector("6")))
+    create(f, deployment(), scaledobject(server.url))
+    wait_for("five questions, which would take KEDA two minutes", lambda: len(times) >= 5, 12)
+    assert min(b - a for a, b in zip(times, times[1:])) > 0.5, times
+    f.kubectl("patch", "scaledobject", "web", "--type", "merge", "-p", '{"spec":{"pollingInterval":3}}')
+    times.clear()
+    wait_for("three more", lambda: len(times) >= 3, 15)
+    assert times[2] - times[1] > 2, times
+
+
 def test_the_request_is_kedas_and_redirects_are_followed_without_secrets(flyball, server):
     f, other = flyball, Server()
     server.reply = lambda h: h.send(307, b"", Location=f"{other.url.replace('127.0.0.1', 'localhost')}/moved?x=1")
@@ -237,12 +264,13 @@ def test_a_certificate_nobody_vouches_for_is_refused_until_told_otherwise(flybal
     server.close()
 
 
-@pytest.mark.parametrize("metadata, says", [
-    ({"threshold": "x"}, "threshold"), ({"threshold": "0"}, "threshold"), ({"ignoreNullValues": "maybe"}, "ignoreNullValues"),
-    ({"timeout": "-1s"}, "timeout"), ({"customHeaders": "a"}, "key=value"), ({"query": " "}, 'missing required parameter "query"'),
-    ({"authModes": "bearer"}, "authModes"),
-])
-def test_bad_metadata_is_named(flyball, metadata, says):
-    create(flyball, deployment(), scaledobject("http://127.0.0.1:1", **metadata))
-    ready = wait_for("the condition", lambda: condition(flyball, "scaledobject", "web", "Ready"), 8)
-    assert ready["reason"] == "ScaledObjectCheckFailed" and says in ready["message"], ready
+def test_bad_metadata_is_named(flyball):
+    bad = [({"threshold": "x"}, "threshold"), ({"threshold": "0"}, "threshold"), ({"ignoreNullValues": "maybe"}, "ignoreNullValues"),
+           ({"timeout": "-1s"}, "timeout"), ({"customHeaders": "a"}, "key=value"), ({"query": " "}, 'missing required parameter "query"'),
+           ({"authModes": "bearer"}, "authModes")]
+    create(flyball, deployment())
+    for metadata, says in bad:
+        create(flyball, scaledobject("http://127.0.0.1:1", **metadata))
+        ready = wait_for("the condition", lambda: condition(flyball, "scaledobject", "web", "Ready"), 8)
+        assert ready["reason"] == "ScaledObjectCheckFailed" and says in ready["message"], ready
+        flyball.kubectl("delete", "scaledobject", "web")
