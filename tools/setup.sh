@@ -4,7 +4,7 @@
 # or with sudo, installs only what is missing, and starts no service.
 
 BUILD_PACKAGES="gcc g++ meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
- libyaml-dev libsqlite3-dev zlib1g-dev libxxhash-dev libjansson-dev libre2-dev
+ libyaml-dev libsqlite3-dev zlib1g-dev libxxhash-dev libjansson-dev libre2-dev libsnappy-dev
  ca-certificates"
 TEST_PACKAGES="clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev python3 python3-pytest
  python3-yaml python3-kubernetes hey curl procps iproute2 git jq"

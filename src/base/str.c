@@ -155,3 +155,37 @@ uint64_t str_hash(struct str s)
 {
     return XXH3_64bits(s.n ? s.p : "", s.n);
 }
+
+size_t str_utf8_len(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    size_t len = s.n == 0      ? 0
+                 : p[0] < 0x80   ? 1
+                 : p[0] < 0xc2 ? 0
+                 : p[0] < 0xe0 ? 2
+                 : p[0] < 0xf0 ? 3
+                 : p[0] < 0xf5 ? 4
+                               : 0;
+
+    if (len > s.n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((len == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0))) ||
+        (len == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))))
+        return 0;
+    return len;
+}
+
+bool str_is_utf8(struct str s)
+{
+    while (s.n) {
+        size_t len = str_utf8_len(s);
+
+        if (len == 0)
+            return false;
+        s = str_skip(s, len);
+    }
+    return true;
+}

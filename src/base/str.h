@@ -61,6 +61,9 @@ bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 /* strtod over the whole text, at most 127 bytes; takes nan, inf and hex as strtod does. */
 bool str_to_double(struct str s, double *ret);
+/* Length of the valid UTF-8 sequence s begins with, 0 if there is none. */
+size_t str_utf8_len(struct str s);
+bool str_is_utf8(struct str s);
 /* A NUL-terminated heap copy, for free(). */
 char *str_dup(struct str s);
 uint64_t str_hash(struct str s); /* XXH3; equal within one process run and between runs */

@@ -28,6 +28,7 @@ struct instance {
     struct rounds *rounds;
     struct web *web;
     struct trigger_world world;
+    bool takes_remote_write;
     struct controllers *controllers;
 };
 
@@ -131,6 +132,7 @@ static int open_web(struct instance *i, const struct net_addr *addr, struct err 
     struct web_options o = {.listen = *addr,
                             .db = i->db,
                             .rounds = i->rounds,
+                            .takes_remote_write = i->takes_remote_write,
                             .own_metrics = own_metrics,
                             .explain = explain,
                             .ctx = i};
@@ -144,7 +146,8 @@ static int open_telemetry(struct instance *i, const struct instance_options *o, 
         .cluster = store_cluster(i->store), .http = i->http, .interval_ms = o->scrape_interval_ms};
     int r;
 
-    i->db = tsdb_new(&(struct tsdb_options){0});
+    i->db = tsdb_new(&(struct tsdb_options){.retention_ms = o->retention_ms});
+    i->takes_remote_write = o->takes_remote_write;
     ro.db = i->db;
     i->rounds = rounds_new(&ro);
     r = listen_on(i, o->gateway_listen, "--gateway-listen", 8080, open_gateway, err);

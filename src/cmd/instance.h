@@ -16,6 +16,8 @@ struct instance_options {
         *web_listen;      /* NULL: the default port, or the next free one */
     const char *pod_user; /* NULL: the default when root */
     int64_t scrape_interval_ms;
+    int64_t retention_ms; /* of samples; 0: 15 min, negative: for ever */
+    bool takes_remote_write;
     char **image_maps; /* "IMAGE=COMMAND", ends with NULL; may be NULL */
 };
 

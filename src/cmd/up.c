@@ -15,6 +15,7 @@
 #include "cmd/cmd.h"
 #include "cmd/instance.h"
 #include "cmd/rundir.h"
+#include "promql/promql.h"
 
 struct up {
     struct instance_options o;
@@ -40,6 +41,11 @@ static void usage(FILE *f)
           "      --web-listen A      Prometheus API and /metrics (default 127.0.0.1:9090, or the "
           "next free port)\n"
           "      --scrape-interval D milliseconds between scrapes of a pod (default 250)\n"
+          "      --retention D       how long samples are kept, like 15m or 6h (default 15m); 0: for "
+          "ever\n"
+          "      --enable-remote-write  take samples at /api/v1/write of the metrics port (whoever "
+          "reaches it\n"
+          "                          may then influence scaling)\n"
           "      --pod-user USER     who runs the pods when flyball is root (default nobody)\n"
           "      --image-map I=CMD   run containers of image I with the command CMD (may be "
           "repeated)\n",
@@ -54,6 +60,8 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"gateway-listen", required_argument, NULL, 'g'},
                                           {"web-listen", required_argument, NULL, 'w'},
                                           {"scrape-interval", required_argument, NULL, 's'},
+                                          {"retention", required_argument, NULL, 'r'},
+                                          {"enable-remote-write", no_argument, NULL, 'W'},
                                           {"pod-user", required_argument, NULL, 'u'},
                                           {"image-map", required_argument, NULL, 'i'},
                                           {"help", no_argument, NULL, 'h'},
@@ -89,6 +97,18 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                         optarg);
                 return 2;
             }
+            break;
+        case 'r':
+            if (!promql_parse_duration(str_of(optarg), &u->o.retention_ms) || u->o.retention_ms < 0) {
+                fprintf(stderr, "flyball up: --retention '%s' is not a duration like 15m or 6h\n",
+                        optarg);
+                return 2;
+            }
+            if (u->o.retention_ms == 0)
+                u->o.retention_ms = -1;
+            break;
+        case 'W':
+            u->o.takes_remote_write = true;
             break;
         case 'u':
             u->o.pod_user = optarg;

@@ -232,10 +232,22 @@ void json_write_str(struct buf *out, struct str s)
         unsigned char c = (unsigned char)s.p[i];
         const char *esc = NULL;
 
-        if (c >= 0x20 && c != '"' && c != '\\')
+        if (c >= 0x80) {
+            size_t len = str_utf8_len(str_skip(s, i));
+
+            if (len) {
+                i += len - 1;
+                continue;
+            }
+        } else if (c >= 0x20 && c != '"' && c != '\\') {
             continue;
+        }
         buf_add(out, s.p + from, i - from);
         from = i + 1;
+        if (c >= 0x80) {
+            buf_add_cstr(out, "\xef\xbf\xbd");
+            continue;
+        }
         switch (c) {
         case '"':
             esc = "\\\"";
@@ -390,27 +402,6 @@ json_t *json_fmt(const char *fmt, ...)
     return v;
 }
 
-/* Length of the valid UTF-8 sequence at p (n bytes left), 0 if there is none. */
-static size_t utf8_len(const unsigned char *p, size_t n)
-{
-    size_t len = p[0] < 0x80   ? 1
-                 : p[0] < 0xc2 ? 0
-                 : p[0] < 0xe0 ? 2
-                 : p[0] < 0xf0 ? 3
-                 : p[0] < 0xf5 ? 4
-                               : 0;
-
-    if (len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((len == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0))) ||
-        (len == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))))
-        return 0;
-    return len;
-}
-
 json_t *json_str_new(struct str s)
 {
     json_t *v = json_stringn(s.n ? s.p : "", s.n);
@@ -419,7 +410,7 @@ json_t *json_str_new(struct str s)
     if (v)
         return v;
     for (size_t i = 0; i < s.n;) {
-        size_t len = utf8_len((const unsigned char *)s.p + i, s.n - i);
+        size_t len = str_utf8_len(str_skip(s, i));
 
         if (len)
             buf_add(&fixed, s.p + i, len);

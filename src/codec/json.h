@@ -37,7 +37,7 @@ int json_parse_strict(struct str text, json_t **ret, struct buf *dups, struct er
 void json_write(struct buf *out, const json_t *v);
 /* The text of a double in that form; "null" for what JSON has not (NaN, Inf). */
 void json_write_double(struct buf *out, double v);
-/* s as a quoted JSON string. */
+/* s as a quoted JSON string; invalid UTF-8 is replaced by U+FFFD. */
 void json_write_str(struct buf *out, struct str s);
 
 /* Member of an object by path "metadata.labels.app" (dots split; a member with a dot in its name:

@@ -4,83 +4,17 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "codec/protobuf.h"
 #include "kube/schema.h"
 
-/* --- the wire --- */
-
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
-
-struct item {
-    uint64_t number;
-    unsigned wire;
-    uint64_t value;   /* varint and fixed */
-    struct str bytes; /* WIRE_BYTES */
-};
-
-static bool read_varint(struct str *in, uint64_t *ret)
-{
-    uint64_t v = 0;
-
-    for (unsigned shift = 0; shift < 64 && in->n; shift += 7) {
-        uint8_t b = (uint8_t)in->p[0];
-
-        *in = str_skip(*in, 1);
-        v |= (uint64_t)(b & 0x7f) << shift;
-        if (!(b & 0x80)) {
-            *ret = v;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_fixed(struct str *in, size_t n, uint64_t *ret)
-{
-    uint64_t v = 0;
-
-    if (in->n < n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)(uint8_t)in->p[i] << (8 * i);
-    *in = str_skip(*in, n);
-    *ret = v;
-    return true;
-}
-
-/* The next field of a message; false if it is cut or of a wire type that is not in use. */
-static bool read_item(struct str *in, struct item *ret)
-{
-    uint64_t tag, n;
-
-    if (!read_varint(in, &tag))
-        return false;
-    *ret = (struct item){.number = tag >> 3, .wire = tag & 7};
-    switch (ret->wire) {
-    case WIRE_VARINT:
-        return read_varint(in, &ret->value);
-    case WIRE_64:
-        return read_fixed(in, 8, &ret->value);
-    case WIRE_32:
-        return read_fixed(in, 4, &ret->value);
-    case WIRE_BYTES:
-        if (!read_varint(in, &n) || n > in->n)
-            return false;
-        ret->bytes = str_n(in->p, (size_t)n);
-        *in = str_skip(*in, (size_t)n);
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Field `number` of a small message with at most one of each; false if absent or broken. */
-static bool find_item(struct str message, uint64_t number, struct item *ret)
+static bool find_item(struct str message, uint64_t number, struct pb_field *ret)
 {
     bool found = false;
-    struct item it;
+    struct pb_field it;
 
     while (message.n) {
-        if (!read_item(&message, &it))
+        if (!pb_next(&message, &it))
             return false;
         if (it.number == number) {
             *ret = it;
@@ -92,16 +26,16 @@ static bool find_item(struct str message, uint64_t number, struct item *ret)
 
 static struct str find_bytes(struct str message, uint64_t number)
 {
-    struct item it;
+    struct pb_field it;
 
-    return find_item(message, number, &it) && it.wire == WIRE_BYTES ? it.bytes : STR("");
+    return find_item(message, number, &it) && it.wire == PB_BYTES ? it.bytes : STR("");
 }
 
 static int64_t find_int(struct str message, uint64_t number)
 {
-    struct item it;
+    struct pb_field it;
 
-    return find_item(message, number, &it) && it.wire == WIRE_VARINT ? (int64_t)it.value : 0;
+    return find_item(message, number, &it) && it.wire == PB_VARINT ? (int64_t)it.value : 0;
 }
 
 /* --- values --- */
@@ -154,10 +88,10 @@ static json_t *raw_value(struct str message)
 static json_t *strings_value(struct str message)
 {
     json_t *list = json_array();
-    struct item it;
+    struct pb_field it;
 
     while (message.n) {
-        if (!read_item(&message, &it)) {
+        if (!pb_next(&message, &it)) {
             json_decref(list);
             return NULL;
         }
@@ -170,7 +104,7 @@ static json_t *strings_value(struct str message)
 static json_t *message_value(const struct schema_type *t, struct str in, unsigned depth);
 
 /* A value on the wire as JSON; NULL if it cannot be. */
-static json_t *value_of(const struct schema_field *f, const struct item *it, unsigned depth)
+static json_t *value_of(const struct schema_field *f, const struct pb_field *it, unsigned depth)
 {
     double real;
 
@@ -187,7 +121,7 @@ static json_t *value_of(const struct schema_field *f, const struct item *it, uns
     default:
         break;
     }
-    if (it->wire != WIRE_BYTES)
+    if (it->wire != PB_BYTES)
         return NULL;
     switch (f->kind) {
     case SCHEMA_STRING:
@@ -226,7 +160,7 @@ static bool is_zero(const json_t *v)
 static bool add_entry(json_t *o, const struct schema_field *f, struct str entry, unsigned depth)
 {
     struct str key = find_bytes(entry, 1);
-    struct item it = {.wire = WIRE_BYTES, .bytes = STR("")};
+    struct pb_field it = {.wire = PB_BYTES, .bytes = STR("")};
     json_t *map = json_object_get(o, f->name), *text = json_str_new(key), *v;
 
     find_item(entry, 2, &it);
@@ -251,15 +185,15 @@ static const struct schema_field *by_number(const struct schema_type *t, uint64_
 
 static bool read_message(const struct schema_type *t, struct str in, json_t *o, unsigned depth);
 
-static bool add_field(json_t *o, const struct schema_field *f, const struct item *it,
+static bool add_field(json_t *o, const struct schema_field *f, const struct pb_field *it,
                       unsigned depth)
 {
     json_t *v, *list;
 
     if (f->card == SCHEMA_MAP)
-        return it->wire == WIRE_BYTES && add_entry(o, f, it->bytes, depth);
+        return it->wire == PB_BYTES && add_entry(o, f, it->bytes, depth);
     if (!*f->name)
-        return it->wire == WIRE_BYTES &&
+        return it->wire == PB_BYTES &&
                read_message(&schema_types[f->message], it->bytes, o, depth + 1);
     v = value_of(f, it, depth);
     if (!v)
@@ -281,14 +215,14 @@ static bool add_field(json_t *o, const struct schema_field *f, const struct item
 
 static bool read_message(const struct schema_type *t, struct str in, json_t *o, unsigned depth)
 {
-    struct item it;
+    struct pb_field it;
 
     if (depth > KPB_DEPTH_MAX)
         return false;
     while (in.n) {
         const struct schema_field *f;
 
-        if (!read_item(&in, &it))
+        if (!pb_next(&in, &it))
             return false;
         f = by_number(t, it.number);
         if (f && !add_field(o, f, &it, depth))

@@ -73,6 +73,9 @@ struct promql {
     size_t n_patterns, cap_patterns;
 };
 
+/* Line and column, from 1, of a byte of the query. */
+void promql_position(struct str text, size_t pos, int *ret_line, int *ret_col);
+
 /* Types of arguments: 's' scalar, 'v' vector, 'm' range, 't' string; upper case: optional; a final
  * '*' repeats. */
 struct eval;

@@ -214,10 +214,8 @@ int eval_aggregate(struct eval *e, const struct expr *x, struct value *ret)
         r = eval_expr(e, x->args[x->n_args - 1], &v);
     if (r < 0)
         return r;
-    if (str_is(x->text, "quantile") &&
-        (isnan(param.scalar) || param.scalar < 0 || param.scalar > 1))
-        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g",
-                  param.scalar);
+    if (str_is(x->text, "quantile"))
+        eval_warn_quantile(e, x->args[0], param.scalar);
     if ((str_is(x->text, "topk") || str_is(x->text, "bottomk") || str_is(x->text, "limitk")) &&
         isnan(param.scalar))
         return err_set(e->err, ERR_INVALID, "Parameter value is NaN");
@@ -336,14 +334,48 @@ static int set_operator(struct eval *e, const struct expr *x, const struct value
     return 0;
 }
 
-static int many_error(struct eval *e, const struct expr *x, const char *side)
+static void write_labels(struct buf *b, struct labels l)
 {
-    (void)x;
-    return err_set(e->err, ERR_INVALID,
-                   "found duplicate series for the match group on the %s hand-side of the "
-                   "operation;many-to-many matching "
-                   "not allowed: matching labels must be unique on one side",
-                   side);
+    buf_add_char(b, '{');
+    for (size_t i = 0; i < l.n; i++)
+        buf_printf(b, "%s%.*s=\"%.*s\"", i ? ", " : "", STR_ARG(l.items[i].name),
+                   STR_ARG(l.items[i].value));
+    buf_add_char(b, '}');
+}
+
+static int by_labels(struct labels a, struct labels b)
+{
+    for (size_t i = 0; i < a.n && i < b.n; i++) {
+        int c = str_cmp(a.items[i].name, b.items[i].name);
+
+        if (c == 0)
+            c = str_cmp(a.items[i].value, b.items[i].value);
+        if (c)
+            return c;
+    }
+    return a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* Names the two series, in a stable order. */
+static int many_error(struct eval *e, const struct expr *x, const char *side,
+                      const struct sample *one, const struct sample *other)
+{
+    struct labels group = project(e, one->labels, x->labels, x->n_labels, x->on);
+    bool swap = by_labels(one->labels, other->labels) > 0;
+    struct buf b = BUF_INIT;
+    int r;
+
+    write_labels(&b, group);
+    buf_printf(&b, " on the %s hand-side of the operation: [", side);
+    write_labels(&b, swap ? other->labels : one->labels);
+    buf_add_cstr(&b, ", ");
+    write_labels(&b, swap ? one->labels : other->labels);
+    r = err_set(e->err, ERR_INVALID,
+                "found duplicate series for the match group %s];many-to-many matching not "
+                "allowed: matching labels must be unique on one side",
+                buf_cstr(&b));
+    buf_done(&b);
+    return r;
 }
 
 /* The labels of a result of `many` matched with `one`. */
@@ -377,9 +409,13 @@ static int vector_vector(struct eval *e, const struct expr *x, const struct valu
     struct table index = TABLE_INIT, used = TABLE_INIT;
     int rc = 0;
 
-    for (size_t i = 0; i < one->n && rc == 0; i++)
-        if (table_set(&index, match_key(e, x, one->vec[i].labels), &one->vec[i]))
-            rc = many_error(e, x, x->group_right ? "left" : "right");
+    for (size_t i = 0; i < one->n && rc == 0; i++) {
+        const struct sample *other =
+            table_set(&index, match_key(e, x, one->vec[i].labels), &one->vec[i]);
+
+        if (other)
+            rc = many_error(e, x, x->group_right ? "left" : "right", &one->vec[i], other);
+    }
     for (size_t i = 0; i < many->n && rc == 0; i++) {
         const struct sample *m = &many->vec[i];
         struct str key = match_key(e, x, m->labels);

@@ -14,17 +14,31 @@
 #define MAX_SAMPLES 50000000
 #define MAX_STEPS 11000
 
-void eval_warn(struct eval *e, const char *fmt, ...)
+void eval_warn(struct eval *e, const struct expr *at, const char *fmt, ...)
 {
     struct buf b = BUF_INIT;
+    int line, col;
     va_list ap;
 
     va_start(ap, fmt);
     buf_vprintf(&b, fmt, ap);
     va_end(ap);
-    buf_add_char(&b, '\n');
+    promql_position(e->text, at->pos, &line, &col);
+    buf_printf(&b, " (%d:%d)\n", line, col);
     if (str_find(buf_str(e->warnings), buf_str(&b)) < 0)
         buf_add_str(e->warnings, buf_str(&b));
+    buf_done(&b);
+}
+
+void eval_warn_quantile(struct eval *e, const struct expr *at, double q)
+{
+    struct buf b = BUF_INIT;
+
+    if (q >= 0 && q <= 1)
+        return;
+    promql_write_float(&b, q);
+    eval_warn(e, at, "PromQL warning: quantile value should be between 0 and 1, got %s",
+              buf_cstr(&b));
     buf_done(&b);
 }
 
@@ -59,9 +73,25 @@ struct labels labels_with(struct eval *e, struct labels l, struct str name, stru
     return (struct labels){n, items};
 }
 
+bool labels_is_name(struct str name)
+{
+    return str_is(name, "__name__") || str_is(name, "__type__") || str_is(name, "__unit__");
+}
+
 struct labels labels_without_name(struct eval *e, struct labels l)
 {
-    return labels_get(l, STR("__name__")).p ? labels_with(e, l, STR("__name__"), STR("")) : l;
+    struct label *items;
+    size_t n = 0, named = 0;
+
+    for (size_t i = 0; i < l.n; i++)
+        named += labels_is_name(l.items[i].name);
+    if (named == 0)
+        return l;
+    items = arena_alloc(e->a, (l.n + 1) * sizeof(*items));
+    for (size_t i = 0; i < l.n; i++)
+        if (!labels_is_name(l.items[i].name))
+            items[n++] = l.items[i];
+    return (struct labels){n, items};
 }
 
 bool labels_equal(struct labels a, struct labels b)
@@ -323,11 +353,12 @@ int eval_expr(struct eval *e, const struct expr *x, struct value *ret)
 
 /* --- results --- */
 
-static struct eval begin(struct tsdb *db, const struct promql_options *o, struct promql_result *ret,
+static struct eval begin(struct tsdb *db, const struct promql *q, const struct promql_options *o, struct promql_result *ret,
                          struct err *err)
 {
     *ret = (struct promql_result){0};
     return (struct eval){.db = db,
+                         .text = str_of(q->text),
                          .a = &ret->arena,
                          .o = o,
                          .lookback = o && o->lookback_ms ? o->lookback_ms : LOOKBACK_MS,
@@ -340,7 +371,7 @@ static struct eval begin(struct tsdb *db, const struct promql_options *o, struct
 int promql_instant(struct tsdb *db, const struct promql *q, int64_t t,
                    const struct promql_options *o, struct promql_result *ret, struct err *err)
 {
-    struct eval e = begin(db, o, ret, err);
+    struct eval e = begin(db, q, o, ret, err);
     struct value v;
     int r;
 
@@ -386,7 +417,7 @@ static int by_labels(const void *a, const void *b)
 int promql_range(struct tsdb *db, const struct promql *q, int64_t start, int64_t end, int64_t step,
                  const struct promql_options *o, struct promql_result *ret, struct err *err)
 {
-    struct eval e = begin(db, o, ret, err);
+    struct eval e = begin(db, q, o, ret, err);
     struct table index = TABLE_INIT;
     size_t cap = 0;
     int r = 0;

@@ -8,6 +8,7 @@
 
 struct eval {
     struct tsdb *db;
+    struct str text; /* of the query, for positions */
     struct arena *a;
     const struct promql_options *o;
     int64_t t;          /* of this instant */
@@ -44,12 +45,18 @@ struct value {
 
 int eval_expr(struct eval *e, const struct expr *x, struct value *ret);
 void value_add(struct eval *e, struct value *v, struct labels l, double x);
+/* __name__, and what goes with it: __type__, __unit__. */
+bool labels_is_name(struct str name);
 struct labels labels_without_name(struct eval *e, struct labels l);
 struct str labels_get(struct labels l, struct str name);
 /* A copy with name set to value (empty: removed). */
 struct labels labels_with(struct eval *e, struct labels l, struct str name, struct str value);
 bool labels_equal(struct labels a, struct labels b);
-void eval_warn(struct eval *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* An annotation about the part of the query at `at`: the same text counts once. */
+__attribute__((format(printf, 3, 4))) void eval_warn(struct eval *e, const struct expr *at,
+                                                     const char *fmt, ...);
+/* "got NaN": as Go prints %g. */
+void eval_warn_quantile(struct eval *e, const struct expr *at, double q);
 int eval_aggregate(struct eval *e, const struct expr *x, struct value *ret);
 int eval_binary(struct eval *e, const struct expr *x, struct value *ret);
 /* Kahan-Neumaier summation, as Prometheus sums. */

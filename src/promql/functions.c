@@ -295,9 +295,7 @@ OVER(f_stdvar_ot, o_stdvar, false)
 
 FN(f_quantile_ot)
 {
-    if (isnan(args[0].scalar) || args[0].scalar < 0 || args[0].scalar > 1)
-        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g",
-                  args[0].scalar);
+    eval_warn_quantile(e, x->args[0], args[0].scalar);
     return over(e, &args[1], args[0].scalar, o_quantile, false, ret);
 }
 
@@ -565,8 +563,17 @@ static int descending(const void *a, const void *b)
     return x > y ? -1 : x < y;
 }
 
+static void warn_sort(struct eval *e, const struct expr *x)
+{
+    if (e->end > e->start)
+        eval_warn(e, x,
+                  "PromQL warning: sort is ineffective for range queries since results are always "
+                  "ordered by labels");
+}
+
 FN(f_sort)
 {
+    warn_sort(e, x);
     *ret = args[0];
     if (ret->n > 1)
         qsort(ret->vec, ret->n, sizeof(*ret->vec), ascending);
@@ -575,6 +582,7 @@ FN(f_sort)
 
 FN(f_sort_desc)
 {
+    warn_sort(e, x);
     *ret = args[0];
     if (ret->n > 1)
         qsort(ret->vec, ret->n, sizeof(*ret->vec), descending);
@@ -585,10 +593,7 @@ FN(f_sort_desc)
 
 static bool is_label_name(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == '\0')
-            return false;
-    return s.n > 0;
+    return s.n > 0 && str_is_utf8(s) && str_chr(s, '\0') < 0;
 }
 
 /* $1, ${name}, $$ of a template. */
@@ -709,7 +714,10 @@ static int by_upper(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static struct histogram *group_buckets(struct eval *e, const struct value *v, size_t *ret_n)
+/* x: the argument, for positions. The metric's name counts: two histograms that differ in nothing
+ * else would be one after it is dropped, which is an error. */
+static struct histogram *group_buckets(struct eval *e, const struct expr *x, const struct value *v,
+                                       size_t *ret_n)
 {
     struct histogram *all = NULL;
     size_t n = 0, cap = 0;
@@ -721,13 +729,13 @@ static struct histogram *group_buckets(struct eval *e, const struct value *v, si
         size_t k = 0;
 
         if (!le.p || !str_to_double(le, &upper)) {
-            eval_warn(e,
+            eval_warn(e, x,
                       "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
-                      "\"%.*s\"",
-                      STR_ARG(le));
+                      "\"%.*s\" for metric name \"%.*s\"",
+                      STR_ARG(le), STR_ARG(labels_get(v->vec[i].labels, STR("__name__"))));
             continue;
         }
-        l = labels_without_name(e, labels_with(e, v->vec[i].labels, STR("le"), STR("")));
+        l = labels_with(e, v->vec[i].labels, STR("le"), STR(""));
         while (k < n && !labels_equal(all[k].labels, l))
             k++;
         if (k == n) {
@@ -743,7 +751,7 @@ static struct histogram *group_buckets(struct eval *e, const struct value *v, si
 
 /* Sorted, equal edges merged, counts made to grow. False: not a histogram (no +Inf, fewer than two
  * buckets). */
-static bool tidy(struct eval *e, struct histogram *h)
+static bool tidy(struct eval *e, const struct expr *x, struct histogram *h)
 {
     size_t m = 0;
     double max = 0;
@@ -769,12 +777,15 @@ static bool tidy(struct eval *e, struct histogram *h)
         }
     }
     if (forced)
-        eval_warn(e,
-                  "PromQL info: input to histogram_quantile needed to be fixed for monotonicity");
+        eval_warn(e, x,
+                  "PromQL info: input to histogram_quantile needed to be fixed for monotonicity "
+                  "(see https://prometheus.io/docs/prometheus/latest/querying/functions/"
+                  "#histogram_quantile) for metric name \"%.*s\"",
+                  STR_ARG(labels_get(h->labels, STR("__name__"))));
     return m >= 2;
 }
 
-static double bucket_quantile(struct eval *e, double q, struct histogram *h)
+static double bucket_quantile(struct eval *e, const struct expr *x, double q, struct histogram *h)
 {
     double rank, start = 0, end, count;
     size_t b = 0;
@@ -785,7 +796,7 @@ static double bucket_quantile(struct eval *e, double q, struct histogram *h)
         return -INFINITY;
     if (q > 1)
         return INFINITY;
-    if (!tidy(e, h) || h->b[h->n - 1].count == 0)
+    if (!tidy(e, x, h) || h->b[h->n - 1].count == 0)
         return NAN;
     rank = q * h->b[h->n - 1].count;
     while (b < h->n - 1 && h->b[b].count < rank)
@@ -807,32 +818,32 @@ static double bucket_quantile(struct eval *e, double q, struct histogram *h)
 FN(f_histogram_quantile)
 {
     size_t n;
-    struct histogram *all = group_buckets(e, &args[1], &n);
+    struct histogram *all = group_buckets(e, x->args[1], &args[1], &n);
 
-    if (isnan(args[0].scalar) || args[0].scalar < 0 || args[0].scalar > 1)
-        eval_warn(e, "PromQL warning: quantile value should be between 0 and 1, got %g",
-                  args[0].scalar);
+    eval_warn_quantile(e, x->args[0], args[0].scalar);
     for (size_t i = 0; i < n; i++)
-        value_add(e, ret, all[i].labels, bucket_quantile(e, args[0].scalar, &all[i]));
+        value_add(e, ret, labels_without_name(e, all[i].labels),
+                  bucket_quantile(e, x->args[1], args[0].scalar, &all[i]));
     return 0;
 }
 
+/* Observations at or below `at`, linear inside a bucket; a bucket without a finite width (the first
+ * below a negative edge, the last) counts whole at its upper edge and not at all inside. */
 static double cumulative(const struct histogram *h, double at)
 {
     double below = 0, from = h->b[0].upper > 0 ? 0 : -INFINITY;
 
     for (size_t i = 0; i < h->n; i++) {
-        if (at <= h->b[i].upper) {
-            if (at == h->b[i].upper)
-                return h->b[i].count;
-            if (isinf(h->b[i].upper) || isinf(from))
-                return isinf(h->b[i].upper) ? below : 0;
-            if (at <= from)
-                return below;
-            return below + (h->b[i].count - below) * (at - from) / (h->b[i].upper - from);
+        if (at >= h->b[i].upper) {
+            below = h->b[i].count;
+            from = h->b[i].upper;
+            continue;
         }
-        below = h->b[i].count;
-        from = h->b[i].upper;
+        if (at <= from || isinf(h->b[i].upper))
+            return below;
+        if (isinf(from))
+            return h->b[i].count; /* no lower edge: all of it may lie below */
+        return below + (h->b[i].count - below) * (at - from) / (h->b[i].upper - from);
     }
     return below;
 }
@@ -841,17 +852,20 @@ FN(f_histogram_fraction)
 {
     double lower = args[0].scalar, upper = args[1].scalar;
     size_t n;
-    struct histogram *all = group_buckets(e, &args[2], &n);
+    struct histogram *all = group_buckets(e, x->args[2], &args[2], &n);
 
     for (size_t i = 0; i < n; i++) {
-        double y = NAN;
+        struct histogram *h = &all[i];
+        double y = NAN, total;
 
-        if (tidy(e, &all[i]) && all[i].b[all[i].n - 1].count != 0 && !isnan(lower) && !isnan(upper))
-            y = lower >= upper ? 0
-                               : (cumulative(&all[i], upper) -
-                                  (lower == -INFINITY ? 0 : cumulative(&all[i], lower))) /
-                                     all[i].b[all[i].n - 1].count;
-        value_add(e, ret, all[i].labels, y);
+        tidy(e, x->args[2], h);
+        total = h->n && isinf(h->b[h->n - 1].upper) ? h->b[h->n - 1].count : 0;
+        if (total != 0 && !isnan(lower) && !isnan(upper))
+            y = lower >= upper
+                    ? 0
+                    : (cumulative(h, upper) - (lower == -INFINITY ? 0 : cumulative(h, lower))) /
+                          total;
+        value_add(e, ret, labels_without_name(e, h->labels), y);
     }
     return 0;
 }

@@ -22,27 +22,34 @@ struct parser {
     struct err *err;
     int depth;
     bool in_braces;
+    bool in_range;  /* between [ and ] */
 };
 
 #define DEPTH_MAX 100
 
 /* --- errors with positions --- */
 
+void promql_position(struct str text, size_t pos, int *ret_line, int *ret_col)
+{
+    *ret_line = *ret_col = 1;
+    for (size_t i = 0; i < pos && i < text.n; i++) {
+        if (text.p[i] == '\n') {
+            ++*ret_line;
+            *ret_col = 1;
+        } else {
+            ++*ret_col;
+        }
+    }
+}
+
 __attribute__((format(printf, 3, 4))) static int fail(struct parser *p, size_t pos, const char *fmt,
                                                       ...)
 {
-    int line = 1, col = 1;
     char text[400];
+    int line, col;
     va_list ap;
 
-    for (size_t i = 0; i < pos && i < p->text.n; i++) {
-        if (p->text.p[i] == '\n') {
-            line++;
-            col = 1;
-        } else {
-            col++;
-        }
-    }
+    promql_position(p->text, pos, &line, &col);
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
@@ -223,7 +230,7 @@ static int next(struct parser *p)
         (*s == '.' && p->at + 1 < p->text.n && isdigit((unsigned char)s[1])))
         return read_number(p);
     if (isalpha((unsigned char)*s) || *s == '_' ||
-        (*s == ':' && !p->in_braces && p->at + 1 < p->text.n && is_ident(s[1]))) {
+        (*s == ':' && !p->in_braces && !p->in_range && p->at + 1 < p->text.n && is_ident(s[1]))) {
         size_t n = 1;
 
         while (p->at + n < p->text.n && is_ident(s[n]))
@@ -581,6 +588,7 @@ static int parse_range(struct parser *p, struct expr **e)
     struct expr *m = new_expr(p, N_MATRIX, PROMQL_MATRIX);
     int r = next(p);
 
+    p->in_range = true; /* ':' is no letter here */
     m->pos = (*e)->pos;
     add_arg(p, m, *e);
     if (r < 0 || (r = parse_duration(p, &m->range_ms)) < 0)
@@ -593,13 +601,14 @@ static int parse_range(struct parser *p, struct expr **e)
             return r;
         if (!is(p, "]") && (r = parse_duration(p, &m->step_ms)) < 0)
             return r;
-        if ((*e)->value_type != PROMQL_VECTOR && (*e)->value_type != PROMQL_SCALAR)
+        if ((*e)->value_type != PROMQL_VECTOR)
             return fail(p, m->pos, "subquery is only allowed on instant vector");
     } else if ((*e)->type != N_SELECTOR) {
         return fail(p, m->pos, "ranges only allowed for vector selectors");
     } else if ((*e)->offset_ms || (*e)->has_at) {
         return fail(p, m->pos, "no offset modifiers allowed before range");
     }
+    p->in_range = false;
     if ((r = expect(p, "]", "subscript")) < 0)
         return r;
     *e = m;
@@ -628,7 +637,7 @@ static int parse_at(struct parser *p, struct expr *e)
 
     if ((neg || is(p, "+")) && (r = next(p)) < 0)
         return r;
-    if (p->tok != T_NUMBER || !isfinite(p->number) || p->number > 9e15)
+    if ((p->tok != T_NUMBER && p->tok != T_DURATION) || !isfinite(p->number) || p->number > 9e15)
         return unexpected(p, "@, expected timestamp");
     e->at_ms = (int64_t)llround((neg ? -p->number : p->number) * 1000);
     return next(p);

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "codec/json.h"
 #include "promql/promql.h"
+#include "telemetry/remote_write.h"
 
 #define QUERY_MAX 65536
 
@@ -449,6 +450,34 @@ static void on_form(void *arg, struct http_x *x, struct str body)
     route(&a);
 }
 
+/* Prometheus' own status codes: 204 stored, 400 do not send again. */
+static void on_written(void *arg, struct http_x *x, struct str body)
+{
+    struct web *w = arg;
+    struct remote_write_stats st;
+    struct err err = ERR_INIT;
+    int r = remote_write(w->o.db, body, &st, &err);
+
+    if (r == 0 && st.out_of_order)
+        err_set(&err, ERR_BAD_INPUT,
+                "%zu samples are older than the newest of their series and were left out",
+                st.out_of_order);
+    if (err.code)
+        http_x_reply(x, err_http_status(err.code), "text/plain; charset=utf-8", NULL,
+                     str_of(err.msg));
+    else
+        http_x_reply(x, 204, NULL, NULL, STR_NONE);
+}
+
+static void post_write(struct web *w, struct http_x *x)
+{
+    if (w->o.takes_remote_write)
+        http_x_read_all(x, REMOTE_WRITE_MAX, on_written, w);
+    else
+        fail(x, 404, "not_found",
+             "remote write is off: start flyball up with --enable-remote-write");
+}
+
 /* Only names that this server itself goes by: a foreign page's name is refused. */
 static bool host_is_ours(const struct http_request *req)
 {
@@ -475,6 +504,8 @@ static void on_request(void *ctx, struct http_x *x)
 
     if (!host_is_ours(req))
         fail(x, 421, "bad_data", "this name does not belong to flyball: use its address");
+    else if (str_is(req->method, "POST") && str_is(req->path, "/api/v1/write"))
+        post_write(w, x);
     else if (str_is(req->method, "POST"))
         http_x_read_all(x, QUERY_MAX * 4, on_form, w);
     else if (str_is(req->method, "GET") || str_is(req->method, "HEAD"))

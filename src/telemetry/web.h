@@ -15,6 +15,7 @@ struct web_options {
     struct net_addr listen;
     struct tsdb *db;
     struct rounds *rounds; /* may be NULL */
+    bool takes_remote_write;
     /* Exposition text of flyball's own series. */
     void (*own_metrics)(void *ctx, struct buf *out);
     /* Plain text: why there are that many replicas. */

@@ -161,6 +161,8 @@ def pytest_report_header():
             r = subprocess.run([str(path), *args], capture_output=True, text=True)
             out = (r.stdout + r.stderr).splitlines() or ["?"]
             lines.append(out[0][:100])
+    if not (SHARED / "promqltest").is_dir():
+        lines.append("promqltest: not run, ../shared/promqltest is not there")
     hey = subprocess.run(["dpkg-query", "-W", "hey", "python3-kubernetes"], capture_output=True, text=True).stdout
     lines.append(" ".join(hey.split()))
     return lines
