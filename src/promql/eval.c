@@ -13,6 +13,7 @@
 #define LOOKBACK_MS 300000
 #define MAX_SAMPLES 50000000
 #define MAX_STEPS 11000
+#define MAX_SUBSTEPS 1000000 /* of all subqueries of one query: they run on the control thread */
 
 void eval_warn(struct eval *e, const struct expr *at, const char *fmt, ...)
 {
@@ -194,6 +195,13 @@ static int eval_subquery(struct eval *e, const struct expr *x, struct value *ret
 
         if (t <= from)
             continue;
+        if (e->substeps++ == MAX_SUBSTEPS) {
+            r = err_set(e->err, ERR_LIMIT,
+                        "the query's subqueries take more than %d steps: use a shorter range or a "
+                        "longer step",
+                        MAX_SUBSTEPS);
+            break;
+        }
         e->t = t;
         r = eval_expr(e, x->args[0], &v);
         if (v.type == PROMQL_SCALAR) {
@@ -203,10 +211,11 @@ static int eval_subquery(struct eval *e, const struct expr *x, struct value *ret
             value_add(e, &v, (struct labels){0, NULL}, s);
         }
         for (size_t i = 0; r == 0 && i < v.n; i++) {
-            size_t k = 0;
+            size_t k = i; /* series mostly keep their place from step to step */
 
-            while (k < ret->n && !labels_equal(ret->mat[k].labels, v.vec[i].labels))
-                k++;
+            if (k >= ret->n || !labels_equal(ret->mat[k].labels, v.vec[i].labels))
+                for (k = 0; k < ret->n && !labels_equal(ret->mat[k].labels, v.vec[i].labels);)
+                    k++;
             if (k == ret->n) {
                 ret->mat = arena_grow(e->a, ret->mat, &ret->cap, ret->n, sizeof(*ret->mat));
                 ret->mat[ret->n++] = (struct range_series){.labels = v.vec[i].labels};
@@ -353,8 +362,8 @@ int eval_expr(struct eval *e, const struct expr *x, struct value *ret)
 
 /* --- results --- */
 
-static struct eval begin(struct tsdb *db, const struct promql *q, const struct promql_options *o, struct promql_result *ret,
-                         struct err *err)
+static struct eval begin(struct tsdb *db, const struct promql *q, const struct promql_options *o,
+                         struct promql_result *ret, struct err *err)
 {
     *ret = (struct promql_result){0};
     return (struct eval){.db = db,

@@ -15,6 +15,7 @@ struct eval {
     int64_t start, end; /* of the whole query */
     int64_t lookback, default_step;
     size_t samples, max_samples;
+    size_t substeps; /* evaluations inside subqueries so far */
     struct err *err;
     struct buf *warnings;
 };

@@ -22,7 +22,7 @@ struct parser {
     struct err *err;
     int depth;
     bool in_braces;
-    bool in_range;  /* between [ and ] */
+    bool in_range; /* between [ and ] */
 };
 
 #define DEPTH_MAX 100
