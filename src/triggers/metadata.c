@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +13,33 @@ static struct str text_at(const json_t *meta, const char *key)
     return str_trim(json_strv(json_object_get(meta, key)));
 }
 
+int meta_wrong(const struct trigger *t, struct err *err, const char *fmt, ...)
+{
+    struct buf b = BUF_INIT;
+    va_list ap;
+
+    if (err->code)
+        buf_printf(&b, "%s; ", err->msg);
+    else
+        buf_printf(&b, "error parsing %s metadata: ", t->type->name);
+    va_start(ap, fmt);
+    buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    err_set(err, ERR_INVALID, "%s", buf_cstr(&b));
+    buf_done(&b);
+    return ERR_INVALID;
+}
+
 static int bad(const struct trigger *t, const char *key, struct str value, const char *wanted,
                struct err *err)
 {
-    return err_set(err, ERR_INVALID,
-                   "error parsing %s metadata: unable to set param \"%s\" value \"%.*s\": %s",
-                   t->type->name, key, STR_ARG(value), wanted);
+    return meta_wrong(t, err, "unable to set param \"%s\" value \"%.*s\": %s", key, STR_ARG(value),
+                      wanted);
 }
 
 static int missing(const struct trigger *t, const char *key, struct err *err)
 {
-    return err_set(
-        err, ERR_INVALID,
-        "error parsing %s metadata: missing required parameter \"%s\" in [triggerMetadata]",
-        t->type->name, key);
+    return meta_wrong(t, err, "missing required parameter \"%s\" in [triggerMetadata]", key);
 }
 
 char *meta_text(const json_t *meta, const char *key)

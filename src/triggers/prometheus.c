@@ -41,12 +41,6 @@ struct prometheus {
 
 /* --- metadata --- */
 
-static int not_a_pair(struct str part, struct err *err)
-{
-    return err_set(err, ERR_INVALID, "error parsing prometheus metadata: '%.*s' is not key=value",
-                   STR_ARG(part));
-}
-
 /* "k=v,k2=v2": exactly one '=' in each. */
 static bool next_pair(struct str *rest, struct str *part, struct str *k, struct str *v, bool *ok)
 {
@@ -64,7 +58,8 @@ static bool next_pair(struct str *rest, struct str *part, struct str *k, struct 
     return true;
 }
 
-static int parse_parameters(const json_t *meta, struct buf *extra, struct err *err)
+static int parse_parameters(const struct trigger *t, const json_t *meta, struct buf *extra,
+                            struct err *err)
 {
     AUTO_FREE char *text = meta_text(meta, "queryParameters");
     struct str rest = str_of(text), part, k, v;
@@ -72,7 +67,7 @@ static int parse_parameters(const json_t *meta, struct buf *extra, struct err *e
 
     while (text && next_pair(&rest, &part, &k, &v, &ok)) {
         if (!ok)
-            return not_a_pair(part, err);
+            return meta_wrong(t, err, "queryParameters: '%.*s' is not key=value", STR_ARG(part));
         buf_add_char(extra, '&');
         http_pct_encode(extra, k);
         buf_add_char(extra, '=');
@@ -98,27 +93,25 @@ static int parse_headers(struct prometheus *p, const json_t *meta, struct err *e
 
     while (text && next_pair(&rest, &part, &k, &v, &ok)) {
         if (!ok || !is_header(k) || !is_header(v) || str_chr(k, ':') >= 0 || str_chr(k, ' ') >= 0)
-            return not_a_pair(part, err);
+            return meta_wrong(&p->t, err, "customHeaders: '%.*s' is not key=value", STR_ARG(part));
         if (p->n_headers == HEADERS_MAX)
-            return err_set(err, ERR_LIMIT,
-                           "error parsing prometheus metadata: more than %d customHeaders",
-                           HEADERS_MAX);
+            return meta_wrong(&p->t, err, "more than %d customHeaders", HEADERS_MAX);
         p->headers[p->n_headers++] = (struct http_header){str_of(str_dup(k)), str_of(str_dup(v))};
     }
     return 0;
 }
 
-static int check_auth_modes(const json_t *meta, struct err *err)
+static int check_auth_modes(const struct trigger *t, const json_t *meta, struct err *err)
 {
     AUTO_FREE char *many = meta_text(meta, "authModes");
     AUTO_FREE char *one = meta_text(meta, "authMode");
 
     if (!many && !one)
         return 0;
-    return err_set(err, ERR_UNSUPPORTED,
-                   "error parsing prometheus metadata: authModes '%s' is not used by this version; "
-                   "put what is no secret into customHeaders",
-                   many ? many : one);
+    return meta_wrong(t, err,
+                      "authModes '%s' is not used by this version; put what is no secret into "
+                      "customHeaders",
+                      many ? many : one);
 }
 
 static int parse(struct trigger *t, const json_t *meta, struct err *err)
@@ -128,26 +121,26 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     struct buf extra = BUF_INIT;
     struct err bad = ERR_INIT;
     bool insecure = false;
-    int r;
 
-    if ((r = meta_required(t, meta, "serverAddress", &p->address, err)) < 0 ||
-        (r = meta_required(t, meta, "query", &t->query, err)) < 0 ||
-        (r = meta_threshold(t, meta, "threshold", err)) < 0 ||
-        (r = meta_number(t, meta, "activationThreshold", false, 0, &t->activation, err)) < 0 ||
-        (r = meta_flag(t, meta, "ignoreNullValues", true, &p->ignore_null, err)) < 0 ||
-        (r = meta_flag(t, meta, "unsafeSsl", false, &insecure, err)) < 0 ||
-        (r = meta_duration(t, meta, "timeout", TIMEOUT_MS, &p->timeout_ms, err)) < 0 ||
-        (r = check_auth_modes(meta, err)) < 0 || (r = parse_headers(p, meta, err)) < 0)
-        return r;
+    meta_required(t, meta, "serverAddress", &p->address, err);
+    meta_required(t, meta, "query", &t->query, err);
+    meta_threshold(t, meta, "threshold", err);
+    meta_number(t, meta, "activationThreshold", false, 0, &t->activation, err);
+    meta_flag(t, meta, "ignoreNullValues", true, &p->ignore_null, err);
+    meta_flag(t, meta, "unsafeSsl", false, &insecure, err);
+    meta_duration(t, meta, "timeout", TIMEOUT_MS, &p->timeout_ms, err);
+    check_auth_modes(t, meta, err);
+    parse_headers(p, meta, err);
     if (ns)
         buf_printf(&extra, "&namespace=%s", ns);
-    r = parse_parameters(meta, &extra, err);
+    parse_parameters(t, meta, &extra, err);
     p->extra = buf_take(&extra, NULL);
-    if (r == 0 && insecure)
-        r = tls_client_new(&(struct tls_client_options){.insecure = true}, &p->tls, err);
+    if (err->code)
+        return err->code;
     if (promql_parse(str_of(t->query), &p->parsed, &bad) < 0)
         p->parse_error = mem_strdup(bad.msg);
-    return r;
+    return insecure ? tls_client_new(&(struct tls_client_options){.insecure = true}, &p->tls, err)
+                    : 0;
 }
 
 /* --- where the query goes --- */

@@ -18,32 +18,23 @@ struct resource {
 static int parse(struct trigger *t, const json_t *meta, struct err *err)
 {
     struct resource *r = (struct resource *)t;
+    bool is_percent = strcmp(t->metric_type, "Utilization") == 0;
     struct quantity q;
 
-    if (strcmp(t->metric_type, "Utilization") != 0 && strcmp(t->metric_type, "AverageValue") != 0)
-        return err_set(
-            err, ERR_INVALID,
-            "unsupported metric type for %s: metricType must be Utilization or AverageValue",
-            t->type->name);
+    if (!is_percent && strcmp(t->metric_type, "AverageValue") != 0)
+        meta_wrong(t, err, "unsupported metricType '%s': it must be Utilization or AverageValue",
+                   t->metric_type);
     if (json_object_get(meta, "type"))
-        return err_set(
-            err, ERR_INVALID,
-            "error parsing %s metadata: \"type\" is gone since KEDA 2.18: use metricType "
-            "beside metadata",
-            t->type->name);
-    if (meta_required(t, meta, "value", &t->query, err) < 0)
-        return ERR_INVALID;
+        meta_wrong(t, err, "\"type\" is gone since KEDA 2.18: use metricType beside metadata");
     r->container = meta_text(meta, "containerName");
-    if (strcmp(t->metric_type, "Utilization") == 0
+    if (meta_required(t, meta, "value", &t->query, err) < 0)
+        return err->code;
+    if (is_percent
             ? !str_to_i64(str_of(t->query), &r->percent) || r->percent < 1 || r->percent > INT32_MAX
             : quantity_parse(str_of(t->query), &q, NULL) < 0)
-        return err_set(
-            err, ERR_INVALID,
-            "error parsing %s metadata: unable to set param \"value\" value \"%s\": %s is "
-            "expected",
-            t->type->name, t->query,
-            strcmp(t->metric_type, "Utilization") == 0 ? "a percentage without %" : "a quantity");
-    return 0;
+        meta_wrong(t, err, "unable to set param \"value\" value \"%s\": %s is expected", t->query,
+                   is_percent ? "a percentage without the sign" : "a quantity");
+    return err->code;
 }
 
 static void done(struct trigger *t)

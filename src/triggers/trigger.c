@@ -65,8 +65,8 @@ int trigger_new(const struct trigger_options *o, struct trigger **ret, struct er
     const char *name = json_text(o->spec, "type", "");
     const json_t *meta = json_object_get(o->spec, "metadata");
     const struct trigger_type *type = type_of(name);
+    struct err wrong = ERR_INIT;
     struct trigger *t;
-    int r;
 
     if (!type)
         return unknown_type(name, err);
@@ -82,10 +82,10 @@ int trigger_new(const struct trigger_options *o, struct trigger **ret, struct er
     t->changed_arg = o->arg;
     t->name = type->is_external ? trigger_metric_name_of(name, o->index, meta, o->ns, NULL)
                                 : mem_strdup(name);
-    if ((r = check_metric_type(t, err)) < 0 || (r = check_authentication(o->spec, err)) < 0 ||
-        (r = type->parse(t, meta, err)) < 0) {
+    if (check_metric_type(t, &wrong) < 0 || check_authentication(o->spec, &wrong) < 0 ||
+        type->parse(t, meta, &wrong) < 0) {
         trigger_free(t);
-        return r;
+        return err_set(err, wrong.code, "%s", wrong.msg);
     }
     if (type->start)
         type->start(t);

@@ -38,7 +38,12 @@ extern const struct trigger_type trigger_prometheus, trigger_cpu, trigger_memory
 /* The value of a metric is not known, and why. */
 void trigger_unknown(struct decision_metric *m, const char *why);
 
-/* --- metadata: trimmed, empty counts as absent (keda.md 5) --- */
+/* --- metadata: trimmed, empty counts as absent; all errors of one trigger are told together, so
+ * none of these stops at what an earlier call put into err, which is never NULL (keda.md 5) --- */
+
+/* Adds "...; TEXT" to err; returns ERR_INVALID. */
+__attribute__((format(printf, 3, 4))) int meta_wrong(const struct trigger *t, struct err *err,
+                                                     const char *fmt, ...);
 
 char *meta_text(const json_t *meta, const char *key); /* for free(); NULL: absent */
 int meta_required(const struct trigger *t, const json_t *meta, const char *key, char **ret,

@@ -7,6 +7,7 @@
 #include "codec/quantity.h"
 #include "triggers/metric_name.h"
 #include "triggers/prometheus.h"
+#include "triggers/trigger.h"
 #include "vectors.h"
 
 /* The vectors have no metricType that several series could be summed under: target type Value. */
@@ -68,4 +69,93 @@ bool vector_metric_name(const json_t *v, struct buf *why)
 
     return vector_same_text(why, "name", name ? name : "none",
                             json_text(v, "expect.metricName", ""));
+}
+
+/* --- metadata of triggers --- */
+
+static const char *const here[] = {"prometheus", "cpu", "memory"};
+
+static bool is_here(const json_t *given)
+{
+    if (json_object_get(given, "authParams") || json_object_get(given, "podIdentity"))
+        return false; /* authentication is refused as a whole (docs/differences.md) */
+    for (size_t i = 0; i < ARRAY_LEN(here); i++)
+        if (strcmp(json_text(given, "type", ""), here[i]) == 0)
+            return true;
+    return false;
+}
+
+bool vector_has_trigger(const json_t *v)
+{
+    return is_here(json_object_get(v, "given"));
+}
+
+/* Every parameter of expect.param stands in the text. */
+static bool names_params(struct buf *why, const char *text, const char *params)
+{
+    struct str rest = str_of(params), one;
+    bool ok = true;
+
+    while (str_split(&rest, ',', &one)) {
+        if (str_find(str_of(text), one) < 0) {
+            buf_printf(why, "'%s' does not name %.*s; ", text, STR_ARG(one));
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+static bool same_spec(struct buf *why, const struct trigger *t, const json_t *expect)
+{
+    AUTO_JSON json_t *spec = trigger_metric_spec(t, "so");
+    const char *type = json_text(spec, "type", ""),
+               *member = strcmp(type, "Resource") == 0            ? "resource"
+                         : strcmp(type, "ContainerResource") == 0 ? "containerResource"
+                                                                  : "external";
+    const json_t *target = json_object_get(json_object_get(spec, member), "target");
+    const char *kind = json_text(target, "type", "");
+    bool ok = true;
+
+    if (json_object_get(expect, "source"))
+        ok &= vector_same_text(why, "source", type, json_text(expect, "source", ""));
+    if (json_object_get(expect, "targetType"))
+        ok &= vector_same_text(why, "targetType", kind, json_text(expect, "targetType", ""));
+    if (json_object_get(expect, "target"))
+        ok &= vector_same_text(
+            why, "target",
+            json_text(target, strcmp(kind, "Value") == 0 ? "value" : "averageValue", ""),
+            json_text(expect, "target", ""));
+    if (json_object_get(expect, "averageUtilization"))
+        ok &= vector_same_int(why, "averageUtilization", json_int(target, "averageUtilization", -1),
+                              json_int(expect, "averageUtilization", -2));
+    if (json_object_get(expect, "metricName"))
+        ok &= vector_same_text(why, "metricName", trigger_metric_name(t),
+                               json_text(expect, "metricName", ""));
+    return ok;
+}
+
+bool vector_trigger_metadata(const json_t *v, struct buf *why)
+{
+    const json_t *given = json_object_get(v, "given"), *expect = json_object_get(v, "expect");
+    struct cluster cluster = {.loop = loop_new_sim(0)};
+    struct trigger_world world = {.cluster = &cluster};
+    AUTO_JSON json_t *spec = json_pack("{s:O,s:O,s:s}", "type", json_object_get(given, "type"),
+                                       "metadata", json_object_get(given, "metadata"), "metricType",
+                                       json_text(given, "metricType", ""));
+    struct trigger_options options = {
+        .world = &world, .ns = STR("default"), .spec = spec, .poll_ms = 1000};
+    struct trigger *t = NULL;
+    struct err err = ERR_INIT;
+    int r = trigger_new(&options, &t, &err);
+    bool ok;
+
+    if (json_bool(expect, "ok", false))
+        ok = r == 0 && same_spec(why, t, expect);
+    else
+        ok = r < 0 && names_params(why, err.msg, json_text(expect, "param", ""));
+    if (!ok)
+        buf_printf(why, "result %d %s", r, err.msg);
+    trigger_free(t);
+    loop_free(cluster.loop);
+    return ok;
 }

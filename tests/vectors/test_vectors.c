@@ -13,6 +13,7 @@
 static struct {
     const char *file, *kind; /* kind NULL: the whole file */
     vector_case *run;
+    bool (*concerns)(const json_t *vector); /* NULL: all of them */
 } suites[] = {
     {"hpa/calc", "calc", vector_calc},
     {"hpa/pods", "groupPods", vector_group_pods},
@@ -26,7 +27,8 @@ static struct {
     {"hpa/sequence", "sequence", vector_sequence},
     {"keda/prometheus_response", NULL, vector_prometheus_response},
     {"keda/quantity", NULL, vector_quantity},
-    {"keda/metric_name", NULL, vector_metric_name},
+    {"keda/metric_name", NULL, vector_metric_name, NULL},
+    {"keda/trigger_metadata", NULL, vector_trigger_metadata, vector_has_trigger},
 };
 
 static size_t n_run, n_deviations, n_bad;
@@ -120,7 +122,8 @@ static void every_vector_holds_or_is_a_listed_deviation(void **state)
         snprintf(name, sizeof(name), "vectors/%s", suites[i].file);
         doc = load(name);
         json_array_foreach (json_object_get(doc, "vectors"), k, v)
-            if (!suites[i].kind || strcmp(json_text(v, "kind", ""), suites[i].kind) == 0)
+            if ((!suites[i].kind || strcmp(json_text(v, "kind", ""), suites[i].kind) == 0) &&
+                (!suites[i].concerns || suites[i].concerns(v)))
                 run_one(suites[i].file, suites[i].run, v, deviations);
         assert_true(n_run > before);
     }
