@@ -10,8 +10,8 @@
 #include "triggers/metric_name.h"
 #include "triggers/trigger_int.h"
 
-static const struct trigger_type *const types[] = {&trigger_prometheus, &trigger_cpu,
-                                                   &trigger_memory};
+static const struct trigger_type *const types[] = {
+    &trigger_prometheus, &trigger_cron, &trigger_workload, &trigger_cpu, &trigger_memory};
 
 static const struct trigger_type *type_of(const char *name)
 {

@@ -33,7 +33,8 @@ struct trigger {
     void *changed_arg;
 };
 
-extern const struct trigger_type trigger_prometheus, trigger_cpu, trigger_memory;
+extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workload, trigger_cpu,
+    trigger_memory;
 
 /* The value of a metric is not known, and why. */
 void trigger_unknown(struct decision_metric *m, const char *why);

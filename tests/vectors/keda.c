@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "codec/quantity.h"
+#include "triggers/cron.h"
 #include "triggers/metric_name.h"
 #include "triggers/prometheus.h"
 #include "triggers/trigger.h"
@@ -73,11 +75,12 @@ bool vector_metric_name(const json_t *v, struct buf *why)
 
 /* --- metadata of triggers --- */
 
-static const char *const here[] = {"prometheus", "cpu", "memory"};
+static const char *const here[] = {"prometheus", "cron", "kubernetes-workload", "cpu", "memory"};
 
 static bool is_here(const json_t *given)
 {
-    if (json_object_get(given, "authParams") || json_object_get(given, "podIdentity"))
+    if (json_object_get(given, "scalingModifiers") || json_object_get(given, "authParams") ||
+        json_object_get(given, "podIdentity"))
         return false; /* authentication is refused as a whole (docs/differences.md) */
     for (size_t i = 0; i < ARRAY_LEN(here); i++)
         if (strcmp(json_text(given, "type", ""), here[i]) == 0)
@@ -157,5 +160,87 @@ bool vector_trigger_metadata(const json_t *v, struct buf *why)
         buf_printf(why, "result %d %s", r, err.msg);
     trigger_free(t);
     loop_free(cluster.loop);
+    return ok;
+}
+
+/* --- values of triggers --- */
+
+bool vector_cron_activity(const json_t *v, struct buf *why)
+{
+    const json_t *given = json_object_get(v, "given"), *expect = json_object_get(v, "expect");
+    struct schedule start, end;
+    struct zone *zone = NULL;
+    struct err err = ERR_INIT;
+    int64_t now = 0;
+    bool active;
+
+    if (!time_parse(str_of(json_text(given, "now", "")), &now) ||
+        zone_load(str_of(json_text(given, "timezone", "")), &zone, &err) < 0 ||
+        schedule_parse(str_of(json_text(given, "start", "")), &start, &err) < 0 ||
+        schedule_parse(str_of(json_text(given, "end", "")), &end, &err) < 0) {
+        buf_printf(why, "error '%s'", err.msg);
+        zone_free(zone);
+        return false;
+    }
+    active = cron_is_active(schedule_next(&start, zone, now / 1000),
+                            schedule_next(&end, zone, now / 1000));
+    zone_free(zone);
+    return vector_same_int(why, "active", active, json_bool(expect, "active", false));
+}
+
+/* A cluster that has the vector's pods. */
+struct pods {
+    struct cluster cluster;
+    const json_t *list;
+};
+
+static void each_pod(struct cluster *c, enum kind_id kind, struct str ns,
+                     const struct selector *sel, cluster_each_fn *fn, void *arg)
+{
+    const json_t *p;
+    size_t i;
+
+    (void)ns;
+    json_array_foreach ((json_t *)(uintptr_t)((struct pods *)c)->list, i, p) {
+        AUTO_JSON json_t *tree =
+            json_pack("{s:{s:s,s:s,s:{s:s}},s:{s:s},s:{s:s}}", "metadata", "name", "p", "namespace",
+                      "default", "labels", "app", "x", "spec", "nodeName", json_text(p, "node", ""),
+                      "status", "phase", json_text(p, "phase", ""));
+        struct object *o = NULL;
+
+        if (object_new(kind_of(kind), tree, &o, NULL) == 0 && selector_matches(sel, o))
+            fn(arg, o);
+        object_unref(o);
+    }
+}
+
+bool vector_workload(const json_t *v, struct buf *why)
+{
+    static const struct cluster_ops ops = {.each = each_pod};
+    const json_t *given = json_object_get(v, "given"), *expect = json_object_get(v, "expect");
+    struct pods pods = {{.ops = &ops}, json_object_get(given, "matchingPods")};
+    struct trigger_world world = {.cluster = &pods.cluster};
+    AUTO_JSON json_t *spec =
+        json_pack("{s:s,s:{s:s,s:s,s:s,s:o}}", "type", "kubernetes-workload", "metadata",
+                  "podSelector", "app=x", "value", "1", "groupByNode",
+                  json_bool(given, "groupByNode", false) ? "true" : "false", "activationValue",
+                  json_fmt("%g", json_number_value(json_object_get(given, "activationValue"))));
+    struct trigger_options options = {.world = &world, .ns = STR("default"), .spec = spec};
+    struct decision_metric m;
+    struct trigger *t;
+    struct err err = ERR_INIT;
+    char warning[10];
+    bool ok;
+
+    if (trigger_new(&options, &t, &err) < 0) {
+        buf_printf(why, "error '%s'", err.msg);
+        return false;
+    }
+    trigger_value(t, 0, &(struct trigger_target){0}, &m, warning, sizeof(warning));
+    ok = vector_same_int(why, "value", (int64_t)m.value,
+                         (int64_t)json_number_value(json_object_get(expect, "value"))) &&
+         vector_same_int(why, "active", m.value > trigger_activation(t),
+                         json_bool(expect, "active", false));
+    trigger_free(t);
     return ok;
 }

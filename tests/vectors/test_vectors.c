@@ -28,6 +28,8 @@ static struct {
     {"keda/prometheus_response", NULL, vector_prometheus_response},
     {"keda/quantity", NULL, vector_quantity},
     {"keda/metric_name", NULL, vector_metric_name, NULL},
+    {"keda/cron_activity", NULL, vector_cron_activity, NULL},
+    {"keda/workload", NULL, vector_workload, NULL},
     {"keda/trigger_metadata", NULL, vector_trigger_metadata, vector_has_trigger},
 };
 
