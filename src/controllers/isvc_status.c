@@ -201,10 +201,12 @@ json_t *isvc_status(const json_t *isvc, const json_t *config, const struct isvc_
         buf_printf(&text, "%s%s", predictor.message, waiting_message(o->newest_pod, &wait));
         predictor.message = buf_cstr(&text);
     }
-    if (!ready)
+    if (!ready || !o->has_ingress) /* Ready promises that the URL answers */
         ingress = (struct verdict){"False", "Predictor ingress not created", ""};
     if (!ready)
         all = predictor;
+    else if (!o->has_ingress)
+        all = ingress;
     put(list, "PredictorReady", predictor, false, now_ms);
     put(list, "IngressReady", ingress, false, now_ms);
     put(list, "Ready", all, false, now_ms);

@@ -17,9 +17,7 @@ struct probe {
     struct http_call *call;
     struct conn *conn; /* tcp */
     struct loop_timer limit;
-    pid_t pid; /* exec; 0: none */
-    struct loop_fd *pid_watch;
-    int pidfd;
+    struct node_exec *exec;
     int successes, failures, backoff_ms;
     bool has_succeeded, is_running;
     const char *name; /* "Readiness" ... */
@@ -39,11 +37,13 @@ struct container {
     int pidfd;
     struct loop_fd *watch;
     json_t *last_state; /* "terminated" block of the run before; NULL: none */
-    bool is_ready, is_started, was_oom;
+    bool is_ready, is_started, was_oom, port_taken;
     int64_t backoff_ms, run_started_ms;
     struct loop_timer restart_timer;
     struct probe readiness, liveness, startup;
 };
+
+struct hook; /* hooks.c */
 
 struct npod {
     struct node *node;
@@ -53,7 +53,8 @@ struct npod {
     struct container *containers;
     size_t n;
     bool is_started, is_ending, is_term_sent, is_gone, status_busy, status_dirty, is_stopping_all,
-        delete_sent;
+        delete_sent, is_drained;
+    struct hook *hooks; /* one a container, once the pod is to end; else NULL */
     struct loop_timer drain_timer, status_retry;
     struct list link;
 };
@@ -78,6 +79,8 @@ void npod_sync(struct npod *p);                           /* does what is to be 
 void npod_end(struct npod *p, int64_t grace_s);
 void npod_free(struct npod *p);
 bool npod_all_ended(const struct npod *p);
+/* A drain or a hook is over: SIGTERM if nothing else is waited for. */
+void npod_may_end(struct npod *p);
 char *container_dir(const struct container *c, int attempt); /* for free() */
 
 /* start.c: spawns the container's process; on failure the container waits with a reason. */
@@ -90,6 +93,14 @@ void container_exited(struct container *c);             /* its shim has ended */
 void probes_start(struct container *c);
 void probes_stop(struct container *c);
 void probes_free(struct container *c);
+
+/* Number of a port given as one, or by the name it has in the container's ports; 0: none. */
+uint16_t container_port(const struct container *c, const json_t *port);
+
+/* hooks.c: preStop. */
+void hooks_start(struct npod *p);
+bool hooks_are_done(const struct npod *p);
+void hooks_stop(struct npod *p);
 
 /* status.c */
 void npod_write_status(struct npod *p);

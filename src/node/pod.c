@@ -21,9 +21,15 @@ static void on_restart(void *arg)
 
 static void on_drained(void *arg);
 
+static void send_term(struct npod *p);
+
+/* Neither drain nor hooks may use up the whole grace period. */
 static void on_drain_limit(void *arg)
 {
-    on_drained(((struct npod *)arg)->uid);
+    struct npod *p = arg;
+
+    hooks_stop(p);
+    send_term(p);
 }
 
 static void on_status_retry(void *arg)
@@ -151,6 +157,8 @@ void npod_free(struct npod *p)
         loop_timer_stop(&c->restart_timer);
         json_decref(c->last_state);
     }
+    hooks_stop(p);
+    free(p->hooks);
     loop_timer_stop(&p->drain_timer);
     loop_timer_stop(&p->status_retry);
     table_del(&p->node->pods, str_of(p->uid));
@@ -200,8 +208,8 @@ static void on_drained(void *arg)
     struct npod *p = the_node ? table_get(&the_node->pods, str_of(arg)) : NULL;
 
     if (p) {
-        loop_timer_stop(&p->drain_timer);
-        send_term(p);
+        p->is_drained = true;
+        npod_may_end(p);
     }
 }
 
@@ -237,10 +245,20 @@ void npod_end(struct npod *p, int64_t grace_s)
         free(path);
         path = NULL;
     }
+    hooks_start(p);
+    loop_timer_start(&p->drain_timer, grace_s > 5 ? (grace_s - 5) * 1000 : 0);
     if (p->node->o.drain && !npod_all_ended(p)) {
-        loop_timer_start(&p->drain_timer, grace_s > 5 ? (grace_s - 5) * 1000 : 0);
         p->node->o.drain(p->node->o.drain_ctx, str_of(p->uid), on_drain_answer, mem_strdup(p->uid));
     } else {
+        p->is_drained = true;
+        npod_may_end(p);
+    }
+}
+
+void npod_may_end(struct npod *p)
+{
+    if (p->is_drained && hooks_are_done(p)) {
+        loop_timer_stop(&p->drain_timer);
         send_term(p);
     }
 }

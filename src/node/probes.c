@@ -3,24 +3,16 @@
  * Readiness, liveness and startup probes: http, tcp, exec. Until its first success a probe backs
  * off from 20 ms to 1 s, whatever periodSeconds says: a process that is ready after 50 ms is in use
  * after 100. */
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "kube/reconciler.h"
 #include "net/conn.h"
-#include "node/node_int.h"
+#include "node/exec.h"
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
-
-extern char **environ;
 
 static struct loop *loop_of(const struct probe *p)
 {
@@ -66,13 +58,8 @@ static void clean(struct probe *p)
     p->call = NULL;
     conn_close(p->conn);
     p->conn = NULL;
-    if (p->pid > 0) {
-        kill(p->pid, SIGKILL);
-        loop_fd_stop(p->pid_watch);
-        close(p->pidfd);
-        waitpid(p->pid, NULL, 0);
-        p->pid = 0;
-    }
+    node_exec_cancel(p->exec);
+    p->exec = NULL;
     p->is_running = false;
 }
 
@@ -143,16 +130,16 @@ static void on_http(void *arg, const struct http_response *r, struct str body,
     result(p, !err && r->status >= 200 && r->status < 400, text);
 }
 
-static int64_t port_of(const struct probe *p, const json_t *v)
+uint16_t container_port(const struct container *c, const json_t *v)
 {
     const json_t *port;
     size_t i;
 
     if (json_is_integer(v))
-        return json_integer_value(v);
-    json_array_foreach (json_object_get(p->c->spec, "ports"), i, port) {
+        return (uint16_t)json_integer_value(v);
+    json_array_foreach (json_object_get(c->spec, "ports"), i, port) {
         if (str_is(json_strv(v), json_text(port, "name", "")))
-            return json_int(port, "containerPort", 0);
+            return (uint16_t)json_int(port, "containerPort", 0);
     }
     return 0;
 }
@@ -162,7 +149,7 @@ static void start_http(struct probe *p, const json_t *get)
     struct net_addr a;
     const char *host = json_text(get, "host", p->c->pod->ip);
 
-    if (net_addr_set(&a, host, (uint16_t)port_of(p, json_object_get(get, "port"))) < 0) {
+    if (net_addr_set(&a, host, container_port(p->c, json_object_get(get, "port"))) < 0) {
         result(p, false, "the probe's host is not an address");
         return;
     }
@@ -211,7 +198,7 @@ static void start_tcp(struct probe *p, const json_t *tcp)
     struct net_addr a;
 
     if (net_addr_set(&a, json_text(tcp, "host", p->c->pod->ip),
-                     (uint16_t)port_of(p, json_object_get(tcp, "port"))) < 0) {
+                     container_port(p->c, json_object_get(tcp, "port"))) < 0) {
         result(p, false, "the probe's host is not an address");
         return;
     }
@@ -221,45 +208,25 @@ static void start_tcp(struct probe *p, const json_t *tcp)
 
 /* --- exec --- */
 
-static void on_exec_end(void *arg)
+static void on_exec(void *arg, int status)
 {
     struct probe *p = arg;
-    int status = 0;
     char text[80];
 
-    loop_fd_stop(p->pid_watch);
-    close(p->pidfd);
-    waitpid(p->pid, &status, 0);
-    p->pid = 0;
-    snprintf(text, sizeof(text), "command ended with status %d",
-             WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-    result(p, WIFEXITED(status) && WEXITSTATUS(status) == 0, text);
+    p->exec = NULL;
+    if (status == -2)
+        snprintf(text, sizeof(text), "timeout");
+    else
+        snprintf(text, sizeof(text), "command ended with status %d", status);
+    result(p, status == 0, text);
 }
 
 static void start_exec(struct probe *p, const json_t *exec)
 {
-    const json_t *command = json_object_get(exec, "command");
-    size_t n = json_array_size(command);
-    char **argv = mem_array(n + 1, sizeof(*argv));
-    posix_spawn_file_actions_t fa;
-    int r;
-
-    for (size_t i = 0; i < n; i++)
-        argv[i] = (char *)(uintptr_t)json_string_value(json_array_get(command, i));
-    posix_spawn_file_actions_init(&fa);
-    for (int fd = 0; fd < 3; fd++)
-        posix_spawn_file_actions_addopen(&fa, fd, "/dev/null", O_RDWR, 0);
-    r = n ? posix_spawnp(&p->pid, argv[0], &fa, NULL, argv, environ) : -1;
-    posix_spawn_file_actions_destroy(&fa);
-    free(argv);
-    if (r != 0) {
-        p->pid = 0;
+    p->exec = node_exec_start(p->c, json_object_get(exec, "command"),
+                              seconds(p, "timeoutSeconds", 1) * 1000, on_exec, p);
+    if (!p->exec)
         result(p, false, "the command cannot be started");
-        return;
-    }
-    p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-    p->pid_watch = loop_fd_watch(loop_of(p), p->pidfd, on_exec_end, p);
-    loop_timer_start(&p->limit, seconds(p, "timeoutSeconds", 1) * 1000);
 }
 
 /* --- life --- */
@@ -289,7 +256,7 @@ static void start_one(struct container *c, struct probe *p, const char *key, con
 
     if (!json_is_object(spec) || loop_timer_is_running(&p->timer) || p->is_running)
         return;
-    *p = (struct probe){.c = c, .spec = spec, .name = name, .pidfd = -1};
+    *p = (struct probe){.c = c, .spec = spec, .name = name};
     loop_timer_init(&p->timer, c->pod->node->o.loop, run, p);
     loop_timer_init(&p->limit, c->pod->node->o.loop, on_limit, p);
     loop_timer_start(&p->timer, delay > 0 ? delay : BACKOFF_MIN_MS / 2);

@@ -82,6 +82,26 @@ void container_adopt(struct container *c)
     c->watch = loop_fd_watch(c->pod->node->o.loop, c->pidfd, on_shim_end, c);
 }
 
+/* Does the end of its log say that an address was taken? */
+static bool log_says_taken(const char *dir)
+{
+    static const char *const words[] = {"ddress already in use", "EADDRINUSE", "Errno 98"};
+    AUTO_FREE char *path = mem_printf("%s/log", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char text[4097];
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, size > 4096 ? size - 4096 : 0);
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_find(str_n(text, (size_t)n), str_of(words[i])) >= 0)
+            return true;
+    return false;
+}
+
 static bool restarts(const struct container *c, int code)
 {
     const char *policy = json_text(c->pod->tree, "spec.restartPolicy", "Always");
@@ -101,11 +121,16 @@ static void back_off(struct container *c)
     if (c->shim.finished_ms - c->shim.started_ms > BACKOFF_RESET_MS)
         c->backoff_ms = 0;
     if (c->backoff_ms > 0) {
-        char text[200];
+        char text[300];
 
         snprintf(text, sizeof(text), "back-off %llds restarting failed container=%s pod=%s_%s(%s)",
                  (long long)c->backoff_ms / 1000, c->name, c->pod->name, c->pod->ns, c->pod->uid);
-        wait_with(c, "CrashLoopBackOff", text);
+        if (c->port_taken)
+            snprintf(text, sizeof(text),
+                     "bind to $POD_IP (%s): the address it binds is taken; all pods share this "
+                     "machine, so 0.0.0.0 can be bound only once",
+                     c->pod->ip);
+        wait_with(c, c->port_taken ? "PortInUse" : "CrashLoopBackOff", text);
         say(c, EVENT_WARNING, "BackOff", "Back-off restarting failed container %s in pod %s",
             c->name, c->pod->name);
         loop_timer_start(&c->restart_timer, c->backoff_ms);
@@ -139,6 +164,7 @@ void container_exited(struct container *c)
             kill(-c->shim.child, SIGKILL);
     }
     c->is_ready = c->is_started = false;
+    c->port_taken = c->shim.exit_code != 0 && log_says_taken(dir);
     c->state = C_TERMINATED;
     snprintf(c->reason, sizeof(c->reason), "%s",
              c->was_oom               ? "OOMKilled"

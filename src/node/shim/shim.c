@@ -5,6 +5,7 @@
  * nor exit codes.
  *
  *   flyball-shim DIR UID GID CWD GRACE_S       (UID or GID -1: as we are)
+ *   flyball-shim --run DIR UID GID CWD CMD...  only runs CMD as the container of DIR would be
  *
  * DIR holds, written before: `argv` and `env` (NUL-separated). The shim writes
  *   state  "CHILD_PID SHIM_PID SHIM_STARTTIME STARTED_MS\n"   when the process runs (atomically)
@@ -249,6 +250,12 @@ int main(int argc, char **argv)
     sigset_t set;
     pid_t child;
 
+    if (argc > 6 && strcmp(argv[1], "--run") == 0) {
+        child_env = chdir(argv[2]) == 0 ? read_vector("env") : NULL;
+        if (child_env)
+            run_child(argv + 6, child_env, atol(argv[3]), atol(argv[4]), argv[5]);
+        return 2;
+    }
     if (argc != 6 || chdir(argv[1]) < 0)
         return 2;
     child_argv = read_vector("argv");
