@@ -160,7 +160,7 @@ size_t str_utf8_len(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     size_t len = s.n == 0      ? 0
-                 : p[0] < 0x80   ? 1
+                 : p[0] < 0x80 ? 1
                  : p[0] < 0xc2 ? 0
                  : p[0] < 0xe0 ? 2
                  : p[0] < 0xf0 ? 3

@@ -28,28 +28,29 @@ struct up {
 
 static void usage(FILE *f)
 {
-    fputs("Usage: flyball up [-d] [OPTION]...\n\n"
-          "Runs the control plane on this machine. In the foreground Ctrl-C ends it and all pods; "
-          "with -d it\n"
-          "goes into the background when it is ready.\n\n"
-          "  -d, --detach            in the background; end it with: flyball down\n"
-          "      --data-dir DIR      state (default $FLYBALL_DATA_DIR, $XDG_DATA_HOME/flyball)\n"
-          "      --api-listen A      API server, IP:PORT (default 127.0.0.1:6443, or the next free "
-          "port)\n"
-          "      --gateway-listen A  ingress gateway (default 127.0.0.1:8080, or the next free "
-          "port)\n"
-          "      --web-listen A      Prometheus API and /metrics (default 127.0.0.1:9090, or the "
-          "next free port)\n"
-          "      --scrape-interval D milliseconds between scrapes of a pod (default 250)\n"
-          "      --retention D       how long samples are kept, like 15m or 6h (default 15m); 0: for "
-          "ever\n"
-          "      --enable-remote-write  take samples at /api/v1/write of the metrics port (whoever "
-          "reaches it\n"
-          "                          may then influence scaling)\n"
-          "      --pod-user USER     who runs the pods when flyball is root (default nobody)\n"
-          "      --image-map I=CMD   run containers of image I with the command CMD (may be "
-          "repeated)\n",
-          f);
+    fputs(
+        "Usage: flyball up [-d] [OPTION]...\n\n"
+        "Runs the control plane on this machine. In the foreground Ctrl-C ends it and all pods; "
+        "with -d it\n"
+        "goes into the background when it is ready.\n\n"
+        "  -d, --detach            in the background; end it with: flyball down\n"
+        "      --data-dir DIR      state (default $FLYBALL_DATA_DIR, $XDG_DATA_HOME/flyball)\n"
+        "      --api-listen A      API server, IP:PORT (default 127.0.0.1:6443, or the next free "
+        "port)\n"
+        "      --gateway-listen A  ingress gateway (default 127.0.0.1:8080, or the next free "
+        "port)\n"
+        "      --web-listen A      Prometheus API and /metrics (default 127.0.0.1:9090, or the "
+        "next free port)\n"
+        "      --scrape-interval D milliseconds between scrapes of a pod (default 250)\n"
+        "      --retention D       how long samples are kept, like 15m or 6h (default 15m); 0: for "
+        "ever\n"
+        "      --enable-remote-write  take samples at /api/v1/write of the metrics port (whoever "
+        "reaches it\n"
+        "                          may then influence scaling)\n"
+        "      --pod-user USER     who runs the pods when flyball is root (default nobody)\n"
+        "      --image-map I=CMD   run containers of image I with the command CMD (may be "
+        "repeated)\n",
+        f);
 }
 
 static int parse(int argc, char **argv, struct up *u, const char **dir)
@@ -99,7 +100,8 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
             }
             break;
         case 'r':
-            if (!promql_parse_duration(str_of(optarg), &u->o.retention_ms) || u->o.retention_ms < 0) {
+            if (!promql_parse_duration(str_of(optarg), &u->o.retention_ms) ||
+                u->o.retention_ms < 0) {
                 fprintf(stderr, "flyball up: --retention '%s' is not a duration like 15m or 6h\n",
                         optarg);
                 return 2;

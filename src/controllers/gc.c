@@ -8,6 +8,7 @@
 /* One sweep over everything a while after something went: the store is small, and a sweep is
  * level-triggered. */
 #define SWEEP_MS 20
+#define MANAGER "generic-garbage-collector"
 
 struct gc {
     struct cluster *c;
@@ -34,6 +35,39 @@ static bool owner_lives(struct gc *g, const struct object *o, const struct objec
     return owner && str_eq(owner->uid, w->uid);
 }
 
+static void delete_object(struct gc *g, const struct object *o, int64_t grace_s,
+                          const char *propagation)
+{
+    cluster_write(g->c,
+                  &(struct cluster_write){.verb = CLUSTER_DELETE,
+                                          .kind = o->kind->id,
+                                          .ns = o->ns,
+                                          .name = o->name,
+                                          .uid = o->uid,
+                                          .grace_s = grace_s,
+                                          .propagation = propagation,
+                                          .manager = MANAGER},
+                  NULL, NULL);
+}
+
+static void patch_metadata(struct gc *g, const struct object *o, const char *member, json_t *value)
+{
+    /* an empty list is no member, as Go's omitempty has it */
+    AUTO_JSON json_t *patch = json_array_size(value)
+                                  ? json_pack("{s:{s:O}}", "metadata", member, value)
+                                  : json_pack("{s:{s:n}}", "metadata", member);
+
+    json_decref(value);
+    cluster_write(g->c,
+                  &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                          .kind = o->kind->id,
+                                          .ns = o->ns,
+                                          .name = o->name,
+                                          .tree = patch,
+                                          .manager = MANAGER},
+                  NULL, NULL);
+}
+
 static void collect(void *arg, const struct object *o)
 {
     struct gc *g = arg;
@@ -43,15 +77,7 @@ static void collect(void *arg, const struct object *o)
     for (size_t i = 0; i < o->n_owners; i++)
         if (owner_lives(g, o, &o->owners[i]))
             return;
-    cluster_write(g->c,
-                  &(struct cluster_write){.verb = CLUSTER_DELETE,
-                                          .kind = o->kind->id,
-                                          .ns = o->ns,
-                                          .name = o->name,
-                                          .uid = o->uid,
-                                          .grace_s = -1,
-                                          .manager = "generic-garbage-collector"},
-                  NULL, NULL);
+    delete_object(g, o, -1, NULL);
 }
 
 /* --- foreground and orphan finalizers --- */
@@ -83,31 +109,15 @@ static void treat_dependent(void *arg, const struct object *o)
         return;
     if (d->orphan) {
         AUTO_JSON json_t *tree = object_tree(o);
-        AUTO_JSON json_t *patch = json_pack("{s:{s:o}}", "metadata", "ownerReferences",
-                                            owners_without(tree, d->owner->uid));
 
-        cluster_write(d->g->c,
-                      &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
-                                              .kind = o->kind->id,
-                                              .ns = o->ns,
-                                              .name = o->name,
-                                              .tree = patch},
-                      NULL, NULL);
+        patch_metadata(d->g, o, "ownerReferences", owners_without(tree, d->owner->uid));
         d->blocking++;
         return;
     }
     for (size_t i = 0; i < o->n_owners; i++)
         d->blocking += str_eq(o->owners[i].uid, d->owner->uid) && o->owners[i].block_deletion;
     if (!o->deleting_ms)
-        cluster_write(d->g->c,
-                      &(struct cluster_write){.verb = CLUSTER_DELETE,
-                                              .kind = o->kind->id,
-                                              .ns = o->ns,
-                                              .name = o->name,
-                                              .uid = o->uid,
-                                              .grace_s = -1,
-                                              .propagation = "Foreground"},
-                      NULL, NULL);
+        delete_object(d->g, o, -1, "Foreground");
 }
 
 static bool take_finalizer(json_t *tree, const char *name)
@@ -127,7 +137,7 @@ static bool take_finalizer(json_t *tree, const char *name)
 static void finalize(void *arg, const struct object *o)
 {
     struct gc *g = arg;
-    AUTO_JSON json_t *tree = NULL, *patch = NULL;
+    AUTO_JSON json_t *tree = NULL;
     struct dependents d = {.g = g, .owner = o};
 
     if (!o->deleting_ms || !o->has_finalizers || o->kind->id == KIND_POD)
@@ -139,16 +149,12 @@ static void finalize(void *arg, const struct object *o)
     for (int k = 0; k < KIND_COUNT; k++)
         if (k != KIND_EVENT)
             cluster_each(g->c, (enum kind_id)k, o->ns, NULL, treat_dependent, &d);
-    if (d.blocking > 0)
+    if (d.blocking > 0) {
+        if (d.orphan)
+            soon(g); /* a dependent that is let go neither ends nor wakes us */
         return;
-    patch = json_pack("{s:{s:O}}", "metadata", "finalizers", json_at(tree, "metadata.finalizers"));
-    cluster_write(g->c,
-                  &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
-                                          .kind = o->kind->id,
-                                          .ns = o->ns,
-                                          .name = o->name,
-                                          .tree = patch},
-                  NULL, NULL);
+    }
+    patch_metadata(g, o, "finalizers", json_incref(json_at(tree, "metadata.finalizers")));
 }
 
 /* --- namespaces --- */
@@ -159,14 +165,7 @@ static void empty_one(void *arg, const struct object *o)
 
     d->blocking++;
     if (!o->deleting_ms)
-        cluster_write(d->g->c,
-                      &(struct cluster_write){.verb = CLUSTER_DELETE,
-                                              .kind = o->kind->id,
-                                              .ns = o->ns,
-                                              .name = o->name,
-                                              .uid = o->uid,
-                                              .grace_s = -1},
-                      NULL, NULL);
+        delete_object(d->g, o, -1, NULL);
 }
 
 static void end_namespace(void *arg, const struct object *ns)
@@ -179,13 +178,7 @@ static void end_namespace(void *arg, const struct object *ns)
         if (kind_of((enum kind_id)k)->namespaced)
             cluster_each(d.g->c, (enum kind_id)k, ns->name, NULL, empty_one, &d);
     if (d.blocking == 0)
-        cluster_write(d.g->c,
-                      &(struct cluster_write){.verb = CLUSTER_DELETE,
-                                              .kind = KIND_NAMESPACE,
-                                              .name = ns->name,
-                                              .uid = ns->uid,
-                                              .grace_s = 0},
-                      NULL, NULL);
+        delete_object(d.g, ns, 0, NULL);
 }
 
 static void sweep(void *arg)
