@@ -169,3 +169,15 @@ void write_status(struct pass *p, const struct object *o, const json_t *status)
                                           .subresource = "status",
                                           .tree = body});
 }
+
+void adopt_child(struct pass *p, const struct object *owner, const struct object *child)
+{
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:[o]}}", "metadata", "ownerReferences", owner_reference(owner));
+
+    pass_write(p, &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                          .kind = child->kind->id,
+                                          .ns = child->ns,
+                                          .name = child->name,
+                                          .tree = patch});
+}

@@ -9,6 +9,8 @@
 
 /* A controlling, blocking reference to o. */
 json_t *owner_reference(const struct object *o);
+/* Makes owner the controller of an object that has none. */
+void adopt_child(struct pass *p, const struct object *owner, const struct object *child);
 /* Creates want, or updates the stored child where `paths` (NULL-terminated) differ, keeping
  * everything else of it. want is borrowed. Returns the stored child, or NULL while there is none. A
  * child of that name that somebody else controls is an error: *ret_foreign (may be NULL) is set and

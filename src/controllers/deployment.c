@@ -17,15 +17,24 @@ struct deployment_controller {
 struct rs_list {
     struct object **items; /* newest first */
     size_t n, cap;
-    struct str uid;
+    struct pass *p;
+    const struct object *owner;
+    bool adopts; /* a ReplicaSet is being taken over: its template counts from the next pass on */
 };
 
 static void add_rs(void *arg, const struct object *o)
 {
     struct rs_list *l = arg;
 
-    if (!object_is_owned_by(o, l->uid) || o->deleting_ms)
+    if (o->deleting_ms)
         return;
+    if (!object_is_owned_by(o, l->owner->uid)) {
+        if (!object_controller(o)) {
+            adopt_child(l->p, l->owner, o);
+            l->adopts = true;
+        }
+        return;
+    }
     mem_grow(&l->items, &l->cap, l->n);
     l->items[l->n++] = object_ref(o);
 }
@@ -379,18 +388,22 @@ static void reconcile(void *ctx, struct pass *p)
 {
     const struct object *o =
         cluster_get(pass_cluster(p), KIND_DEPLOYMENT, pass_ns(p), pass_name(p));
-    struct view v = {.p = p, .o = o};
+    struct view v = {.p = p, .o = o, .all = {.p = p, .owner = o}};
+    struct selector *selector = NULL;
 
     (void)ctx;
     if (!o || o->deleting_ms)
         return;
     v.d = object_tree(o);
-    v.all.uid = o->uid;
-    cluster_each(pass_cluster(p), KIND_REPLICASET, o->ns, NULL, add_rs, &v.all);
+    if (selector_from_json(json_at(v.d, "spec.selector"), false, &selector, NULL) == 0)
+        cluster_each(pass_cluster(p), KIND_REPLICASET, o->ns, selector, add_rs, &v.all);
+    selector_free(selector);
     if (v.all.n > 1)
         qsort(v.all.items, v.all.n, sizeof(*v.all.items), newest_first);
     look(&v);
-    if (v.current < 0 && !json_bool(v.d, "spec.paused", false)) {
+    if (v.all.adopts) {
+        /* what it is to become shows when it is ours */
+    } else if (v.current < 0 && !json_bool(v.d, "spec.paused", false)) {
         create_current(&v);
     } else if (v.current >= 0) {
         roll(&v);

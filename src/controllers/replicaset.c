@@ -29,19 +29,6 @@ struct pods {
     const struct object *rs;
 };
 
-/* A pod without a controller that matches is adopted. */
-static void adopt(struct pods *l, const struct object *o)
-{
-    AUTO_JSON json_t *patch =
-        json_pack("{s:{s:[o]}}", "metadata", "ownerReferences", owner_reference(l->rs));
-
-    pass_write(l->p, &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
-                                             .kind = KIND_POD,
-                                             .ns = o->ns,
-                                             .name = o->name,
-                                             .tree = patch});
-}
-
 static void add_pod(void *arg, const struct object *o)
 {
     struct pods *l = arg;
@@ -52,7 +39,7 @@ static void add_pod(void *arg, const struct object *o)
 
     if (!object_is_owned_by(o, l->uid)) {
         if (!object_controller(o) && !o->deleting_ms)
-            adopt(l, o);
+            adopt_child(l->p, l->rs, o);
         return;
     }
     if (o->deleting_ms) {

@@ -55,11 +55,6 @@ void loop_free(struct loop *l)
     free(l);
 }
 
-bool loop_is_sim(const struct loop *l)
-{
-    return l->is_sim;
-}
-
 int64_t loop_mono_ns(const struct loop *l)
 {
     return l->is_sim ? l->sim_mono_ns : clock_mono_ns(&clock_system);

@@ -27,7 +27,6 @@ void loop_run_for(struct loop *l, int64_t ms);
 /* Simulated only: the wall clock jumps, distances (mono) do not change. */
 void loop_sim_jump_wall(struct loop *l, int64_t ms);
 void loop_stop(struct loop *l);
-bool loop_is_sim(const struct loop *l);
 /* The loop's own clock: read once per turn, cheap. Also as an injectable clock. */
 int64_t loop_mono_ns(const struct loop *l);
 int64_t loop_wall_ms(const struct loop *l);

@@ -573,8 +573,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
         store_close(s);
         return r;
     }
-    if (!loop_is_sim(o->loop))
-        loop_timer_start(&s->sweep, 60000);
+    loop_timer_start(&s->sweep, 60000);
     *ret = s;
     return 0;
 }

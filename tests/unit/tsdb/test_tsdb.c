@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "../cmocka_all.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "tsdb/tsdb.h"
+
+static struct series *make(struct tsdb *db, const char *name, const char *pod)
+{
+    struct label l[] = {{STR("pod"), str_of(pod)}, {STR("__name__"), str_of(name)}};
+
+    return tsdb_series(db, l, 2);
+}
+
+static struct tsdb *for_ever(void)
+{
+    return tsdb_new(&(struct tsdb_options){.retention_ms = -1});
+}
+
+static void what_goes_in_comes_out_to_the_bit(void **state)
+{
+    enum { N = 5000 };
+    uint64_t seed = (uint64_t)time(NULL);
+    struct tsdb *db = for_ever();
+    struct series *s = make(db, "x", "a");
+    struct series_iter it;
+    static int64_t times[N];
+    static uint64_t values[N];
+    struct rng r;
+    int64_t t = 1700000000000;
+    double v = 0;
+
+    (void)state;
+    printf("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&r, seed);
+    for (int i = 0; i < N; i++) {
+        uint64_t kind = rng_below(&r, 8);
+
+        t += kind == 0 ? 1 : kind == 1 ? 3600000 : 250 + (int64_t)rng_below(&r, 5);
+        v = kind == 2   ? (double)rng_u64(&r)
+            : kind == 3 ? (double)NAN
+            : kind == 4 ? -INFINITY
+            : kind == 5 ? tsdb_stale()
+            : kind == 6 ? v
+                        : v + 1;
+        times[i] = t;
+        memcpy(&values[i], &v, 8);
+        assert_int_equal(tsdb_append(db, s, t, v), TSDB_APPENDED);
+        if (isnan(v))
+            v = 0;
+    }
+    series_seek(&it, s, times[0]);
+    for (int i = 0; i < N; i++) {
+        uint64_t bits;
+
+        assert_true(series_next(&it, &t, &v));
+        memcpy(&bits, &v, 8);
+        assert_int_equal(t, times[i]);
+        assert_true(bits == values[i]);
+    }
+    assert_false(series_next(&it, &t, &v));
+    for (int i = 0; i < N; i += 37) { /* from any place */
+        series_seek(&it, s, times[i]);
+        assert_true(series_next(&it, &t, &v) && t == times[i]);
+        series_seek(&it, s, times[i] + 1);
+        assert_int_equal(series_next(&it, &t, &v), i + 1 < N);
+        assert_true(i + 1 == N || t == times[i + 1]);
+    }
+    tsdb_release(s);
+    tsdb_free(db);
+}
+
+static void an_older_sample_is_refused_and_a_repeated_one_taken_silently(void **state)
+{
+    struct tsdb *db = for_ever();
+    struct series *s = make(db, "x", "a");
+
+    (void)state;
+    assert_int_equal(tsdb_append(db, s, 1000, 1), TSDB_APPENDED);
+    assert_int_equal(tsdb_append(db, s, 1000, 1), TSDB_DUPLICATE);
+    assert_int_equal(tsdb_append(db, s, 1000, 2), TSDB_OUT_OF_ORDER);
+    assert_int_equal(tsdb_append(db, s, 999, 1), TSDB_OUT_OF_ORDER);
+    assert_int_equal(tsdb_append(db, s, 1001, 1), TSDB_APPENDED);
+    tsdb_forget(db); /* the clock went back */
+    assert_int_equal(series_newest(s), INT64_MIN);
+    assert_int_equal(tsdb_append(db, s, 500, 1), TSDB_APPENDED);
+    tsdb_release(s);
+    tsdb_free(db);
+}
+
+static void the_newest_before_a_time_is_found_within_the_look_back_open_on_the_left(void **state)
+{
+    struct tsdb *db = for_ever();
+    struct series *s = make(db, "x", "a");
+    int64_t t;
+    double v;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        tsdb_append(db, s, i * 1000, i);
+    assert_true(series_at(s, 999500, 5000, &t, &v) && t == 999000 && v == 999);
+    assert_true(series_at(s, 500000, 5000, &t, &v) && t == 500000);
+    assert_true(series_at(s, 500999, 5000, &t, &v) && t == 500000);
+    assert_false(series_at(s, -1, 5000, &t, &v));
+    assert_true(series_at(s, 999000 + 4999, 5000, &t, &v));
+    assert_false(series_at(s, 999000 + 5000, 5000, &t, &v)); /* at the edge: out */
+    tsdb_release(s);
+    tsdb_free(db);
+}
+
+static void equal_labels_are_one_series_in_whatever_order(void **state)
+{
+    struct tsdb *db = for_ever();
+    struct label a[] = {{STR("b"), STR("2")}, {STR("a"), STR("1")}, {STR("__name__"), STR("x")}};
+    struct label b[] = {{STR("__name__"), STR("x")}, {STR("a"), STR("1")}, {STR("b"), STR("2")}};
+    struct series *s = tsdb_series(db, a, 3), *again = tsdb_series(db, b, 3);
+
+    (void)state;
+    assert_ptr_equal(s, again);
+    assert_int_equal(tsdb_series_count(db), 1);
+    assert_true(str_is(series_label(s, "a"), "1"));
+    assert_null(series_label(s, "c").p);
+    tsdb_release(s);
+    tsdb_release(again);
+    tsdb_free(db);
+}
+
+static void count(void *arg, struct series *s)
+{
+    (void)s;
+    ++*(int *)arg;
+}
+
+static int matching(struct tsdb *db, enum match_op op, const char *name, const char *value)
+{
+    struct matcher m[] = {{MATCH_EQ, STR("__name__"), STR("x"), NULL, NULL},
+                          {op, str_of(name), str_of(value), NULL, NULL}};
+    int n = 0;
+
+    tsdb_select(db, m, 2, count, &n);
+    return n;
+}
+
+static void matchers_see_an_absent_label_as_empty(void **state)
+{
+    struct tsdb *db = for_ever();
+    struct series *a = make(db, "x", "a"), *b = make(db, "x", "b"), *c = make(db, "y", "a");
+    struct label bare[] = {{STR("__name__"), STR("x")}};
+    struct series *d = tsdb_series(db, bare, 1);
+
+    (void)state;
+    tsdb_append(db, a, 1, 1);
+    tsdb_append(db, b, 1, 1);
+    tsdb_append(db, c, 1, 1);
+    tsdb_append(db, d, 1, 1);
+    assert_int_equal(matching(db, MATCH_EQ, "pod", "a"), 1);
+    assert_int_equal(matching(db, MATCH_NE, "pod", "a"), 2);
+    assert_int_equal(matching(db, MATCH_EQ, "pod", ""), 1);
+    assert_int_equal(matching(db, MATCH_NE, "pod", ""), 2);
+    assert_int_equal(matching(db, MATCH_EQ, "nope", "x"), 0);
+    tsdb_release(a);
+    tsdb_release(b);
+    tsdb_release(c);
+    tsdb_release(d);
+    tsdb_free(db);
+}
+
+static void what_is_older_than_the_retention_goes_and_so_do_empty_series(void **state)
+{
+    struct tsdb *db = tsdb_new(&(struct tsdb_options){.retention_ms = 60000});
+    struct series *kept = make(db, "x", "a"), *gone = make(db, "x", "b");
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        tsdb_append(db, kept, i * 1000, i);
+        if (i < 10)
+            tsdb_append(db, gone, i * 1000, i);
+    }
+    tsdb_release(gone);
+    tsdb_sweep(db, 999000);
+    assert_int_equal(tsdb_series_count(db), 1);
+    assert_int_equal(series_newest(kept), 999000);
+    assert_true(tsdb_bytes(db) < 10000);
+    tsdb_release(kept);
+    tsdb_sweep(db, 999000 + 10000000);
+    assert_int_equal(tsdb_series_count(db), 0);
+    tsdb_free(db);
+}
+
+static void the_byte_cap_takes_everybodys_oldest_chunks(void **state)
+{
+    struct tsdb *db = tsdb_new(&(struct tsdb_options){.retention_ms = -1, .max_bytes = 20000});
+    struct series *s[20];
+    struct rng r;
+
+    (void)state;
+    rng_seed(&r, 1);
+    for (int k = 0; k < 20; k++) {
+        char pod[] = {(char)('a' + k), '\0'};
+
+        s[k] = make(db, "x", pod);
+        for (int i = 0; i < 2000; i++)
+            tsdb_append(db, s[k], i * 1000, rng_double(&r));
+    }
+    assert_true(tsdb_bytes(db) > 20000);
+    tsdb_sweep(db, 2000000);
+    for (int k = 0; k < 20; k++) {
+        assert_int_equal(series_newest(s[k]), 1999000); /* the newest chunk of each stays */
+        tsdb_release(s[k]);
+    }
+    tsdb_free(db);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_goes_in_comes_out_to_the_bit),
+        cmocka_unit_test(an_older_sample_is_refused_and_a_repeated_one_taken_silently),
+        cmocka_unit_test(the_newest_before_a_time_is_found_within_the_look_back_open_on_the_left),
+        cmocka_unit_test(equal_labels_are_one_series_in_whatever_order),
+        cmocka_unit_test(matchers_see_an_absent_label_as_empty),
+        cmocka_unit_test(what_is_older_than_the_retention_goes_and_so_do_empty_series),
+        cmocka_unit_test(the_byte_cap_takes_everybodys_oldest_chunks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
