@@ -13,10 +13,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "codec/quantity.h"
 #include "node/node_int.h"
 
-#define MEMORY_MS 500
+#define MEMORY_MS 250
 #define HEARTBEAT_MS 30000
 
 /* --- this node's object --- */
@@ -150,36 +149,7 @@ static void on_pod(void *arg, enum cluster_event event, const struct object *was
     npod_sync(p);
 }
 
-/* --- memory limits: no cgroup is needed for "no more than that" --- */
-
-static int64_t resident_bytes(pid_t pid)
-{
-    char path[64];
-    long long size, resident = 0;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-    f = fopen(path, "re");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%lld %lld", &size, &resident) != 2)
-        resident = 0;
-    fclose(f);
-    return resident * sysconf(_SC_PAGESIZE);
-}
-
-static void check_memory(struct container *c)
-{
-    const char *limit = json_text(c->spec, "resources.limits.memory", NULL);
-    struct quantity q;
-
-    if (c->state != C_RUNNING || !limit || quantity_parse(str_of(limit), &q, NULL) < 0)
-        return;
-    if (resident_bytes(c->shim.child) > quantity_value(&q)) {
-        c->was_oom = true;
-        container_signal(c, SIGUSR1);
-    }
-}
+/* --- memory limits --- */
 
 static void on_memory(void *arg)
 {
@@ -191,7 +161,7 @@ static void on_memory(void *arg)
         struct npod *p = v;
 
         for (size_t k = 0; k < p->n; k++)
-            check_memory(&p->containers[k]);
+            limits_check_memory(&p->containers[k]);
     }
     loop_timer_start(&n->memory_timer, MEMORY_MS);
 }

@@ -5,10 +5,12 @@
 #include <sys/types.h>
 
 #include "base/table.h"
+#include "kube/reconciler.h"
 #include "node/leftovers.h"
 #include "node/node.h"
 
-enum container_state { C_WAITING, C_RUNNING, C_TERMINATED };
+/* STARTING: the shim runs, its program not yet for certain. */
+enum container_state { C_WAITING, C_STARTING, C_RUNNING, C_TERMINATED };
 
 struct probe {
     struct container *c;
@@ -36,6 +38,9 @@ struct container {
     struct shim_state shim;
     int pidfd;
     struct loop_fd *watch;
+    int state_fd; /* end of file: the shim has recorded its start, or is gone; -1: none */
+    struct loop_fd *state_watch;
+    uint64_t cpus;      /* processors it is bound to, as bits; 0: all */
     json_t *last_state; /* "terminated" block of the run before; NULL: none */
     bool is_ready, is_started, was_oom, port_taken;
     int64_t backoff_ms, run_started_ms;
@@ -52,11 +57,11 @@ struct npod {
     char ip[20];
     struct container *containers;
     size_t n;
-    bool is_started, is_ending, is_term_sent, is_gone, status_busy, status_dirty, is_stopping_all,
-        delete_sent, is_drained;
+    bool is_ending, is_term_sent, status_busy, status_dirty, is_stopping_all, delete_sent,
+        is_drained;
+    int64_t end_by_ns;  /* mono; while ending */
     struct hook *hooks; /* one a container, once the pod is to end; else NULL */
     struct loop_timer drain_timer, status_retry;
-    struct list link;
 };
 
 struct node {
@@ -72,15 +77,25 @@ struct node {
     void *stopped_arg;
 };
 
+static inline bool container_is_live(const struct container *c)
+{
+    return c->state == C_STARTING || c->state == C_RUNNING;
+}
+
 /* pod.c */
 struct npod *npod_get(struct node *n, const struct object *o, bool make);
 void npod_update(struct npod *p, const struct object *o); /* a new version of its object */
 void npod_sync(struct npod *p);                           /* does what is to be done next */
+/* Again with less grace: shortens. */
 void npod_end(struct npod *p, int64_t grace_s);
 void npod_free(struct npod *p);
 bool npod_all_ended(const struct npod *p);
 /* A drain or a hook is over: SIGTERM if nothing else is waited for. */
 void npod_may_end(struct npod *p);
+/* A pod that may have gone when an answer comes: an argument of callbacks. pod_ref_take frees it
+ * and returns the pod, or NULL. */
+struct pod_ref *pod_ref_new(struct npod *p);
+struct npod *pod_ref_take(struct pod_ref *r);
 char *container_dir(const struct container *c, int attempt); /* for free() */
 
 /* start.c: spawns the container's process; on failure the container waits with a reason. */
@@ -88,11 +103,18 @@ void container_start(struct container *c);
 void container_signal(struct container *c, int signum); /* to its shim */
 void container_adopt(struct container *c);              /* watch a shim that lives */
 void container_exited(struct container *c);             /* its shim has ended */
+void container_unwatch(struct container *c);            /* closes its descriptors */
+__attribute__((format(printf, 4, 5))) void container_say(struct container *c, enum event_type type,
+                                                         const char *reason, const char *fmt, ...);
+
+/* limits.c */
+void limits_check_memory(struct container *c);
+/* Which processors, and how nice, for its cpu limit: text for the shim. */
+void limits_cpu(struct container *c, char cpus[256], int *ret_nice);
 
 /* probes.c */
 void probes_start(struct container *c);
 void probes_stop(struct container *c);
-void probes_free(struct container *c);
 
 /* Number of a port given as one, or by the name it has in the container's ports; 0: none. */
 uint16_t container_port(const struct container *c, const json_t *port);

@@ -12,6 +12,8 @@
 #include "kube/reconciler.h"
 #include "node/node_int.h"
 
+#define TERM_RESERVE_S 5
+
 static void on_restart(void *arg)
 {
     struct container *c = arg;
@@ -19,16 +21,25 @@ static void on_restart(void *arg)
     npod_sync(c->pod);
 }
 
-static void on_drained(void *arg);
-
 static void send_term(struct npod *p);
 
-/* Neither drain nor hooks may use up the whole grace period. */
+/* Neither drain nor hooks may use up the whole grace period: some of it is for what SIGTERM starts.
+ * A short one is halved. */
+static int64_t drain_ms(int64_t grace_s)
+{
+    return grace_s > 2 * TERM_RESERVE_S ? (grace_s - TERM_RESERVE_S) * 1000 : grace_s * 500;
+}
+
 static void on_drain_limit(void *arg)
 {
     struct npod *p = arg;
 
     hooks_stop(p);
+    if (p->is_term_sent) { /* and a second deletion left no more than this */
+        for (size_t i = 0; i < p->n; i++)
+            container_signal(&p->containers[i], SIGUSR1);
+        return;
+    }
     send_term(p);
 }
 
@@ -43,7 +54,8 @@ static void init_container(struct npod *p, struct container *c, const json_t *sp
                             .spec = spec,
                             .name = json_text(spec, "name", ""),
                             .is_init = is_init,
-                            .pidfd = -1};
+                            .pidfd = -1,
+                            .state_fd = -1};
     snprintf(c->reason, sizeof(c->reason), "%s", is_init ? "PodInitializing" : "ContainerCreating");
     loop_timer_init(&c->restart_timer, p->node->o.loop, on_restart, c);
 }
@@ -97,10 +109,12 @@ static void recover(struct container *c)
     c->reason[0] = '\0';
     c->run_started_ms = c->shim.started_ms;
     if (!c->shim.has_exit && shim_is_alive(&c->shim)) {
-        c->is_started = true;
+        c->is_started = json_bool(was, "started", false);
         c->is_ready = json_bool(was, "ready", false);
         container_adopt(c);
         probes_start(c);
+        c->readiness.has_succeeded = c->is_ready; /* one slow answer does not undo it */
+        c->liveness.has_succeeded = c->is_started;
         log_info("node", "adopted %s/%s container %s (process %d)", c->pod->ns, c->pod->name,
                  c->name, (int)c->shim.child);
     } else {
@@ -150,10 +164,8 @@ void npod_free(struct npod *p)
     for (size_t i = 0; i < p->n; i++) {
         struct container *c = &p->containers[i];
 
-        probes_free(c);
-        loop_fd_stop(c->watch);
-        if (c->pidfd >= 0)
-            close(c->pidfd);
+        probes_stop(c);
+        container_unwatch(c);
         loop_timer_stop(&c->restart_timer);
         json_decref(c->last_state);
     }
@@ -174,38 +186,71 @@ void npod_free(struct npod *p)
 bool npod_all_ended(const struct npod *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (p->containers[i].state == C_RUNNING)
+        if (container_is_live(&p->containers[i]))
             return false;
     return true;
 }
 
 /* --- the end --- */
 
+struct pod_ref {
+    struct node *node;
+    char uid[];
+};
+
+struct pod_ref *pod_ref_new(struct npod *p)
+{
+    size_t n = strlen(p->uid) + 1;
+    struct pod_ref *r = mem_zalloc(sizeof(*r) + n);
+
+    r->node = p->node;
+    memcpy(r->uid, p->uid, n);
+    return r;
+}
+
+struct npod *pod_ref_take(struct pod_ref *r)
+{
+    struct npod *p = table_get(&r->node->pods, str_of(r->uid));
+
+    free(r);
+    return p;
+}
+
+/* The shim keeps to it, even without us. */
+static void put_grace(const struct container *c, int64_t s)
+{
+    AUTO_FREE char *dir = container_dir(c, c->attempt);
+    AUTO_FREE char *path = mem_printf("%s/grace", dir);
+    FILE *f = fopen(path, "we");
+
+    if (f) {
+        fprintf(f, "%lld\n", (long long)(s > 0 ? s : 1));
+        fclose(f);
+    }
+}
+
 static void send_term(struct npod *p)
 {
-    const struct object *o =
-        cluster_get(p->node->o.cluster, KIND_POD, str_of(p->ns), str_of(p->name));
+    int64_t left_ns = p->end_by_ns - loop_mono_ns(p->node->o.loop);
 
     if (p->is_term_sent)
         return;
     p->is_term_sent = true;
     for (size_t i = 0; i < p->n; i++) {
-        if (p->containers[i].state != C_RUNNING)
+        struct container *c = &p->containers[i];
+
+        if (!container_is_live(c))
             continue;
-        if (o)
-            event_emit(p->node->o.cluster, "kubelet", o, EVENT_NORMAL, "Killing",
-                       "Stopping container %s", p->containers[i].name);
-        container_signal(&p->containers[i], SIGTERM);
+        put_grace(c, (left_ns + 999999999) / 1000000000);
+        container_say(c, EVENT_NORMAL, "Killing", "Stopping container %s", c->name);
+        container_signal(c, SIGTERM);
     }
     npod_sync(p);
 }
 
-/* One node a process: a drain's answer finds its pod, which may have gone, by uid. */
-static struct node *the_node;
-
 static void on_drained(void *arg)
 {
-    struct npod *p = the_node ? table_get(&the_node->pods, str_of(arg)) : NULL;
+    struct npod *p = pod_ref_take(arg);
 
     if (p) {
         p->is_drained = true;
@@ -213,42 +258,40 @@ static void on_drained(void *arg)
     }
 }
 
-static void on_drain_answer(void *arg)
+/* A second deletion with less grace. Who has had SIGTERM is left with that long from now. */
+static void shorten(struct npod *p, int64_t grace_s)
 {
-    on_drained(arg);
-    free(arg);
+    if (!p->is_term_sent) {
+        loop_timer_start(&p->drain_timer, drain_ms(grace_s));
+        return;
+    }
+    loop_timer_start(&p->drain_timer, grace_s * 1000); /* on_drain_limit kills then */
 }
 
 void npod_end(struct npod *p, int64_t grace_s)
 {
-    AUTO_FREE char *path = NULL;
+    int64_t by = loop_mono_ns(p->node->o.loop) + grace_s * 1000000000;
+    bool is_first = !p->is_ending;
 
-    the_node = p->node;
-    if (p->is_ending)
+    if (!is_first && by >= p->end_by_ns)
         return;
+    p->end_by_ns = by;
     p->is_ending = true;
+    if (!is_first) {
+        shorten(p, grace_s);
+        return;
+    }
     for (size_t i = 0; i < p->n; i++) {
         struct container *c = &p->containers[i];
 
         loop_timer_stop(&c->restart_timer);
-        if (c->state != C_RUNNING)
-            continue;
-        AUTO_FREE char *dir = container_dir(c, c->attempt);
-
-        path = mem_printf("%s/grace", dir);
-        FILE *f = fopen(path, "we");
-
-        if (f) { /* the shim keeps to the rest of it, even without us */
-            fprintf(f, "%lld\n", (long long)(grace_s > 5 ? 5 : grace_s > 0 ? grace_s : 1));
-            fclose(f);
-        }
-        free(path);
-        path = NULL;
+        if (container_is_live(c)) /* for whoever sends SIGTERM should we die before */
+            put_grace(c, grace_s > TERM_RESERVE_S ? TERM_RESERVE_S : grace_s);
     }
     hooks_start(p);
-    loop_timer_start(&p->drain_timer, grace_s > 5 ? (grace_s - 5) * 1000 : 0);
+    loop_timer_start(&p->drain_timer, drain_ms(grace_s));
     if (p->node->o.drain && !npod_all_ended(p)) {
-        p->node->o.drain(p->node->o.drain_ctx, str_of(p->uid), on_drain_answer, mem_strdup(p->uid));
+        p->node->o.drain(p->node->o.drain_ctx, str_of(p->uid), on_drained, pod_ref_new(p));
     } else {
         p->is_drained = true;
         npod_may_end(p);
@@ -346,10 +389,12 @@ void npod_sync(struct npod *p)
 
 void npod_update(struct npod *p, const struct object *o)
 {
-    if (o->deleting_ms && !p->is_ending) {
-        AUTO_JSON json_t *tree = object_tree(o);
+    /* deletionTimestamp is when the grace period ends: a restarted flyball gives only the rest, and
+     * a second deletion may shorten it */
+    int64_t left_ms = o->deleting_ms - loop_wall_ms(p->node->o.loop);
 
-        npod_end(p, json_int(tree, "metadata.deletionGracePeriodSeconds", 30));
+    if (o->deleting_ms) {
+        npod_end(p, left_ms > 1000 ? (left_ms + 999) / 1000 : 1);
         npod_sync(p);
     }
 }

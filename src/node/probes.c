@@ -63,6 +63,29 @@ static void clean(struct probe *p)
     p->is_running = false;
 }
 
+/* As many failures in a row as allowed. Before the first success they come faster than
+ * periodSeconds says, so that the time it means has to have passed as well. */
+static bool gives_up(const struct probe *p)
+{
+    int64_t times = seconds(p, "failureThreshold", 3);
+    int64_t ms =
+        (json_int(p->spec, "initialDelaySeconds", 0) + times * seconds(p, "periodSeconds", 10)) *
+        1000;
+
+    return p->failures >= times &&
+           (p->has_succeeded || loop_wall_ms(loop_of(p)) - p->c->run_started_ms >= ms);
+}
+
+static void end_run(struct probe *p)
+{
+    struct container *c = p->c;
+
+    container_say(c, EVENT_NORMAL, "Killing", "Container %s failed %s probe, will be restarted",
+                  c->name, p == &c->startup ? "startup" : "liveness");
+    p->failures = 0;
+    container_signal(c, SIGTERM);
+}
+
 static void result(struct probe *p, bool ok, const char *why)
 {
     struct container *c = p->c;
@@ -86,25 +109,15 @@ static void result(struct probe *p, bool ok, const char *why)
             npod_sync(c->pod);
             return; /* a startup probe is done with its first success */
         }
-        if (p->failures >= seconds(p, "failureThreshold", 3) &&
-            loop_wall_ms(loop_of(p)) - c->run_started_ms >
-                seconds(p, "failureThreshold", 3) * seconds(p, "periodSeconds", 10) * 1000)
-            container_signal(c, SIGTERM);
+        if (gives_up(p))
+            end_run(p);
     } else if (p == &c->readiness) {
         if (ok && p->successes >= seconds(p, "successThreshold", 1))
             c->is_ready = true;
         else if (!ok && (!p->has_succeeded || p->failures >= seconds(p, "failureThreshold", 3)))
             c->is_ready = false;
-    } else if (!ok && p->has_succeeded && p->failures >= seconds(p, "failureThreshold", 3)) {
-        struct npod *pod = c->pod;
-        const struct object *o =
-            cluster_get(pod->node->o.cluster, KIND_POD, str_of(pod->ns), str_of(pod->name));
-
-        if (o)
-            event_emit(pod->node->o.cluster, "kubelet", o, EVENT_NORMAL, "Killing",
-                       "Container %s failed liveness probe, will be restarted", c->name);
-        container_signal(c, SIGTERM);
-        p->failures = 0;
+    } else if (!ok && gives_up(p)) {
+        end_run(p);
     }
     schedule(p);
     if (was_ready != c->is_ready || was_started != c->is_started ||
@@ -287,9 +300,4 @@ void probes_stop(struct container *c)
         clean(all[i]);
         loop_timer_stop(&all[i]->timer);
     }
-}
-
-void probes_free(struct container *c)
-{
-    probes_stop(c);
 }

@@ -19,6 +19,7 @@
 
 #define BACKOFF_MAX_FACTOR 30 /* 5 min for a unit of 10 s */
 #define BACKOFF_RESET_MS 600000
+#define START_RETRY_MS 5000
 
 char *container_dir(const struct container *c, int attempt)
 {
@@ -37,8 +38,8 @@ static const struct object *object_of(const struct npod *p)
     return cluster_get(p->node->o.cluster, KIND_POD, str_of(p->ns), str_of(p->name));
 }
 
-__attribute__((format(printf, 4, 5))) static void say(struct container *c, enum event_type type,
-                                                      const char *reason, const char *fmt, ...)
+void container_say(struct container *c, enum event_type type, const char *reason, const char *fmt,
+                   ...)
 {
     const struct object *o = object_of(c->pod);
     struct buf b = BUF_INIT;
@@ -131,8 +132,8 @@ static void back_off(struct container *c)
                      "machine, so 0.0.0.0 can be bound only once",
                      c->pod->ip);
         wait_with(c, c->port_taken ? "PortInUse" : "CrashLoopBackOff", text);
-        say(c, EVENT_WARNING, "BackOff", "Back-off restarting failed container %s in pod %s",
-            c->name, c->pod->name);
+        container_say(c, EVENT_WARNING, "BackOff",
+                      "Back-off restarting failed container %s in pod %s", c->name, c->pod->name);
         loop_timer_start(&c->restart_timer, c->backoff_ms);
         c->backoff_ms = c->backoff_ms * 2 > unit * BACKOFF_MAX_FACTOR ? unit * BACKOFF_MAX_FACTOR
                                                                       : c->backoff_ms * 2;
@@ -143,19 +144,45 @@ static void back_off(struct container *c)
     }
 }
 
+void container_unwatch(struct container *c)
+{
+    loop_fd_stop(c->watch);
+    loop_fd_stop(c->state_watch);
+    c->watch = c->state_watch = NULL;
+    if (c->pidfd >= 0)
+        close(c->pidfd);
+    if (c->state_fd >= 0)
+        close(c->state_fd);
+    c->pidfd = c->state_fd = -1;
+}
+
+/* The shim could not even record the start, so that it started nothing: a full disk, mostly. */
+static void never_started(struct container *c)
+{
+    wait_with(c, "RunContainerError",
+              "flyball-shim could not record the start (is the disk of the data directory full?)");
+    container_say(c, EVENT_WARNING, "Failed", "Error: %s", c->message);
+    if (!c->pod->is_ending)
+        loop_timer_start(&c->restart_timer, START_RETRY_MS);
+}
+
 void container_exited(struct container *c)
 {
     AUTO_FREE char *dir = container_dir(c, c->attempt);
+    pid_t shim = c->shim.shim;
+    bool has_state;
     int status;
 
     probes_stop(c);
-    loop_fd_stop(c->watch);
-    c->watch = NULL;
-    if (c->pidfd >= 0)
-        close(c->pidfd);
-    c->pidfd = -1;
-    waitpid(c->shim.shim, &status, WNOHANG); /* our own child; an adopted one is init's */
-    if (!shim_read(dir, &c->shim) || !c->shim.has_exit) {
+    container_unwatch(c);
+    waitpid(shim, &status, WNOHANG); /* our own child; an adopted one is init's */
+    has_state = shim_read(dir, &c->shim);
+    if (!has_state && c->state == C_STARTING) {
+        never_started(c);
+        npod_sync(c->pod);
+        return;
+    }
+    if (!c->shim.has_exit) {
         c->shim.has_exit = true; /* the shim was killed: nobody knows better */
         c->shim.exit_code = 137;
         c->shim.exit_signal = SIGKILL;
@@ -188,15 +215,30 @@ void container_signal(struct container *c, int signum)
 
 /* --- the start --- */
 
-static void wait_for_state(struct container *c, const char *dir)
+static void on_state(void *arg)
 {
-    /* the shim writes `state` within milliseconds of its start; it is needed for adoption, and for
-     * times */
-    for (int i = 0; i < 200 && !shim_read(dir, &c->shim); i++)
-        usleep(1000);
+    struct container *c = arg;
+    AUTO_FREE char *dir = container_dir(c, c->attempt);
+    pid_t shim = c->shim.shim;
+
+    loop_fd_stop(c->state_watch);
+    c->state_watch = NULL;
+    close(c->state_fd);
+    c->state_fd = -1;
+    if (!shim_read(dir, &c->shim)) { /* it has ended: container_exited says the rest */
+        c->shim.shim = shim;
+        return;
+    }
+    c->state = C_RUNNING;
+    c->reason[0] = c->message[0] = '\0';
+    c->run_started_ms = loop_wall_ms(c->pod->node->o.loop);
+    container_say(c, EVENT_NORMAL, "Created", "Created container: %s", c->name);
+    container_say(c, EVENT_NORMAL, "Started", "Started container %s", c->name);
+    probes_start(c);
+    npod_sync(c->pod);
 }
 
-static pid_t spawn_shim(struct container *c, const char *dir)
+static pid_t spawn_shim(struct container *c, const char *dir, int out)
 {
     struct node *n = c->pod->node;
     AUTO_FREE char *program = mem_printf("%s/flyball-shim", n->self_dir);
@@ -206,17 +248,21 @@ static pid_t spawn_shim(struct container *c, const char *dir)
         "%lld", (long long)json_int(c->pod->tree, "spec.terminationGracePeriodSeconds", 30));
     AUTO_FREE char *cwd = mem_strdup(json_text(c->spec, "workingDir", ""));
     AUTO_FREE char *where = mem_strdup(dir);
-    char *argv[] = {program, where, uid, gid, cwd, grace, NULL};
-    char *env[] = {NULL};
+    char cpus[256], *env[] = {NULL};
+    int nice_by;
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t attr;
     sigset_t none;
     pid_t pid = -1;
     int r;
 
+    limits_cpu(c, cpus, &nice_by);
+    AUTO_FREE char *nice_text = mem_printf("%d", nice_by);
+    char *argv[] = {program, where, uid, gid, cwd, grace, cpus, nice_text, NULL};
+
     posix_spawn_file_actions_init(&fa);
     posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&fa, out, 1);
     posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
     posix_spawnattr_init(&attr);
     sigemptyset(&none);
@@ -245,6 +291,37 @@ static void make_dirs(const char *path)
     mkdir(p, 0700);
 }
 
+/* The shim of a new attempt, with a pipe that tells when it has recorded its start. -1 with errno.
+ */
+static pid_t launch(struct container *c, const struct buf *argv, const struct buf *env)
+{
+    AUTO_FREE char *dir = container_dir(c, c->attempt);
+    int fds[2], saved;
+    pid_t pid;
+
+    make_dirs(dir);
+    if (put_file(dir, "argv", argv) < 0 || put_file(dir, "env", env) < 0 ||
+        pipe2(fds, O_CLOEXEC) < 0)
+        return -1;
+    pid = spawn_shim(c, dir, fds[1]);
+    saved = errno;
+    close(fds[1]);
+    if (pid < 0)
+        close(fds[0]);
+    else
+        c->state_fd = fds[0];
+    errno = saved;
+    return pid;
+}
+
+static void cannot_start(struct container *c, const char *reason, const char *why, bool retry)
+{
+    wait_with(c, reason, why);
+    container_say(c, EVENT_WARNING, "Failed", "Error: %s", why);
+    if (retry)
+        loop_timer_start(&c->restart_timer, START_RETRY_MS);
+}
+
 void container_start(struct container *c)
 {
     struct buf argv = BUF_INIT, env = BUF_INIT;
@@ -253,41 +330,27 @@ void container_start(struct container *c)
     pid_t pid;
 
     if (container_argv(c, &argv, &err) < 0 || container_env(c, &env, &err) < 0) {
-        wait_with(c,
-                  err.code == ERR_UNSUPPORTED ? "ImageNotRunnable" : "CreateContainerConfigError",
-                  err.msg);
-        say(c, EVENT_WARNING, "Failed", "Error: %s", err.msg);
-        if (err.code != ERR_UNSUPPORTED)
-            loop_timer_start(&c->restart_timer, 5000); /* a Secret may come */
+        bool never = err.code == ERR_UNSUPPORTED; /* else: a Secret may come */
+
+        cannot_start(c, never ? "ImageNotRunnable" : "CreateContainerConfigError", err.msg, !never);
         buf_done(&argv);
         buf_done(&env);
         return;
     }
     c->attempt++;
-    AUTO_FREE char *dir = container_dir(c, c->attempt);
-
-    make_dirs(dir);
     c->shim = (struct shim_state){0};
-    c->was_oom = false;
-    pid = put_file(dir, "argv", &argv) < 0 || put_file(dir, "env", &env) < 0 ? -1
-                                                                             : spawn_shim(c, dir);
+    c->was_oom = c->is_started = false;
+    pid = launch(c, &argv, &env);
     buf_done(&argv);
     buf_done(&env);
     if (pid < 0) {
         snprintf(text, sizeof(text), "cannot start: %s", strerror(errno));
-        wait_with(c, "RunContainerError", text);
-        say(c, EVENT_WARNING, "Failed", "Error: %s", text);
-        loop_timer_start(&c->restart_timer, 5000);
+        cannot_start(c, "RunContainerError", text, true);
         return;
     }
     c->shim.shim = pid;
-    wait_for_state(c, dir);
-    c->state = C_RUNNING;
+    c->state = C_STARTING;
     c->reason[0] = c->message[0] = '\0';
-    c->is_started = false;
-    c->run_started_ms = loop_wall_ms(c->pod->node->o.loop);
+    c->state_watch = loop_fd_watch(c->pod->node->o.loop, c->state_fd, on_state, c);
     container_adopt(c);
-    say(c, EVENT_NORMAL, "Created", "Created container: %s", c->name);
-    say(c, EVENT_NORMAL, "Started", "Started container %s", c->name);
-    probes_start(c);
 }

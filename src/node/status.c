@@ -41,6 +41,7 @@ static json_t *state_json(const struct container *c)
     case C_TERMINATED:
         return json_pack("{s:o}", "terminated", terminated_block(c));
     case C_WAITING:
+    case C_STARTING:
         break;
     }
     w = json_pack("{s:s}", "reason", *c->reason ? c->reason : "ContainerCreating");
@@ -176,19 +177,11 @@ static json_t *build(struct npod *p, const json_t *was)
     return status;
 }
 
-/* One node a process: a write's answer finds its pod, which may have gone, by uid. */
-static struct node *node_of_status;
-
 static void on_written(void *arg, const struct object *now, const struct err *err)
 {
-    struct node *n;
-    struct npod *p;
-    char *uid = arg;
+    struct npod *p = pod_ref_take(arg);
 
     (void)now;
-    n = node_of_status;
-    p = n ? table_get(&n->pods, str_of(uid)) : NULL;
-    free(uid);
     if (!p)
         return;
     p->status_busy = false;
@@ -206,7 +199,6 @@ void npod_write_status(struct npod *p)
         cluster_get(p->node->o.cluster, KIND_POD, str_of(p->ns), str_of(p->name));
     AUTO_JSON json_t *was = NULL, *status = NULL;
 
-    node_of_status = p->node;
     if (p->status_busy) {
         p->status_dirty = true;
         return;
@@ -219,5 +211,5 @@ void npod_write_status(struct npod *p)
     if (json_equal(status, json_object_get(was, "status")))
         return;
     p->status_busy = true;
-    cluster_write_status(p->node->o.cluster, o, status, "kubelet", on_written, mem_strdup(p->uid));
+    cluster_write_status(p->node->o.cluster, o, status, "kubelet", on_written, pod_ref_new(p));
 }

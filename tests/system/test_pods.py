@@ -156,3 +156,70 @@ def test_a_container_that_dies_after_ready_makes_the_service_not_ready(flyball, 
     flag.touch()
     wait_for("not Ready any more", lambda: ready().get("status") == "False", 10)
     assert ready()["message"] or ready()["reason"]
+
+
+def test_an_exec_probe_that_hangs_is_ended_at_its_timeout(flyball, shared):
+    pids = shared / "pids"
+    flyball.kubectl("apply", "-f", "-", stdin=pod("hangs", {
+        "command": ["sleep", "1000"],
+        "readinessProbe": {"timeoutSeconds": 1, "exec": {"command": ["sh", "-c", f"echo $$ >> {pids}; sleep 1000"]}}}))
+    wait_for("it fails", lambda: "timeout" in json.dumps(flyball.get("pod", "hangs")["status"]["conditions"]))
+    first = pids.read_text().split()[0]
+    wait_for("its process is gone", lambda: not os.path.exists(f"/proc/{first}"))
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe"])
+def test_a_probe_that_never_succeeds_restarts_the_container(flyball, probe):
+    flyball.kubectl("apply", "-f", "-", stdin=pod("never", {
+        "command": ["sleep", "1000"], probe: {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}}))
+    wait_for("restarted", lambda: status(flyball, "never")["restartCount"] >= 1)
+    assert any(f"failed {probe[:-5]} probe, will be restarted" in e["message"] for e in flyball.get("events")["items"])
+
+
+def test_a_startup_probe_goes_on_after_a_kill_of_flyball(flyball_factory, shared):
+    """An adopted container that had not started is not taken for one that has."""
+    f, flag = flyball_factory(), shared / "go"
+    f.kubectl("apply", "-f", "-", stdin=pod("slow", {
+        "command": ["sleep", "1000"], "startupProbe": {"failureThreshold": 60, "exec": {"command": ["test", "-e", str(flag)]}}}))
+    wait_for("it runs", lambda: "running" in status(f, "slow")["state"])
+    f.kill()
+    f.start()
+    wait_for("adopted", lambda: "adopted default/slow" in f.log_path.read_text())
+    assert status(f, "slow")["started"] is False
+    flag.touch()
+    wait_for("started", lambda: status(f, "slow")["started"])
+    assert status(f, "slow")["restartCount"] == 0
+
+
+def test_a_later_deletion_shortens_the_grace_period(flyball, shared):
+    up = shared / "up"
+    flyball.kubectl("apply", "-f", "-", stdin=pod("stubborn", {
+        "command": ["sh", "-c", f"trap '' TERM; touch {up}; while :; do sleep 0.05; done"],
+        "lifecycle": {"preStop": {"sleep": {"seconds": 200}}}}, terminationGracePeriodSeconds=300))
+    wait_for("it runs", lambda: up.exists())
+    flyball.kubectl("delete", "pod", "stubborn", "--wait=false")
+    flyball.kubectl("delete", "pod", "stubborn", "--grace-period=1", "--timeout=10s")
+
+
+def test_memory_of_a_child_of_the_program_counts(flyball):
+    flyball.kubectl("apply", "-f", "-", stdin=pod("parent", {
+        "command": ["sh", "-c", "python3 -c 'import time; x = bytearray(96 << 20); time.sleep(1000)' & wait"],
+        "resources": {"limits": {"memory": "64Mi"}}}))
+    last = wait_for("restarted", lambda: status(flyball, "parent")["lastState"].get("terminated"))
+    assert last["reason"] == "OOMKilled" and last["exitCode"] == 137
+    assert any("over its limit of 64Mi" in e["message"] for e in flyball.get("events")["items"])
+
+
+def test_a_cpu_limit_binds_to_as_many_processors(flyball):
+    assert len(os.sched_getaffinity(0)) >= 2, "this test needs two processors"
+    limits, children = {"whole": "1", "half": "500m", "free": None}, {}
+    for name, limit in limits.items():
+        flyball.kubectl("apply", "-f", "-", stdin=pod(name, {
+            "command": ["sleep", "1000"], **({"resources": {"limits": {"cpu": limit}}} if limit else {})}))
+        wait_for("it runs", lambda: "running" in status(flyball, name)["state"])
+        uid = flyball.get("pod", name)["metadata"]["uid"]
+        children[name] = int((flyball.data_dir / "pods" / uid / "main/1/state").read_text().split()[0])
+    cpus = {n: os.sched_getaffinity(p) for n, p in children.items()}
+    assert len(cpus["whole"]) == len(cpus["half"]) == 1 and cpus["whole"] != cpus["half"]
+    assert cpus["free"] == os.sched_getaffinity(0)
+    assert {n: os.getpriority(os.PRIO_PROCESS, p) for n, p in children.items()} == {"whole": 0, "half": 3, "free": 0}
