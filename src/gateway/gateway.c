@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/routes.h"
+#include "gateway/services.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 
@@ -33,6 +34,7 @@ struct gateway {
     struct loop *loop;
     struct http_server *server;
     struct http_client *client;
+    struct service_proxy *services;
     struct routes *routes;
     unsigned turn; /* breaks ties in rotation */
     /* both: the table changes only under the mutex */
@@ -365,6 +367,7 @@ static void on_request(void *ctx, struct http_x *x)
 struct handover {
     struct gateway *g;
     struct routes *routes;
+    struct service_table *services;
     char *uid;
     void (*done)(void *arg);
     void *arg;
@@ -410,6 +413,7 @@ static void take_routes(void *arg)
 
     routes_free(h->g->routes);
     h->g->routes = h->routes;
+    service_proxy_take(h->g->services, h->services);
     sweep_upstreams(h->g);
     free(h);
 }
@@ -422,6 +426,7 @@ static void rebuild(void *arg)
     g->is_rebuild_due = false;
     h->g = g;
     h->routes = routes_build(g->o.cluster);
+    h->services = service_table_build(g->o.cluster);
     loop_post_threadsafe(g->loop, take_routes, h);
 }
 
@@ -541,6 +546,7 @@ int gateway_new(const struct gateway_options *o, struct gateway **ret, struct er
     loop_timer_init(&g->rebuild, o->cluster->loop, rebuild, g);
     g->loop = loop_new();
     g->client = http_client_new(g->loop);
+    g->services = service_proxy_new(g->loop);
     r = http_server_new(g->loop, &so, &g->server, err);
     if (r < 0) {
         gateway_free(g);
@@ -570,6 +576,8 @@ static void stop(void *arg)
     g->server = NULL;
     http_client_free(g->client);
     g->client = NULL;
+    service_proxy_free(g->services);
+    g->services = NULL;
     loop_stop(g->loop);
 }
 
@@ -590,6 +598,7 @@ void gateway_free(struct gateway *g)
     } else {
         http_server_free(g->server);
         http_client_free(g->client);
+        service_proxy_free(g->services);
     }
     loop_free(g->loop);
     routes_free(g->routes);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The ingress gateway: routes by Host to the ready pod with the fewest requests in flight, streams
- * both ways, drains. It runs in a thread with a loop of its own: the control thread hands it
- * immutable routing tables and reads atomic counters. */
+ * both ways, drains. The addresses of Services listen in its thread too (services.h). It runs in a
+ * thread with a loop of its own: the control thread hands it immutable routing tables and reads
+ * atomic counters. */
 #ifndef FB_GATEWAY_GATEWAY_H
 #define FB_GATEWAY_GATEWAY_H
 

@@ -12,7 +12,30 @@ struct building {
     struct cluster *c;
 };
 
-static void add_endpoints(struct backend *b, const json_t *eps, int64_t port, const char *port_name)
+struct backend *backend_new(struct str ns, struct str service)
+{
+    struct backend *b = mem_zalloc(sizeof(*b));
+
+    b->ns = str_dup(ns);
+    b->service = str_dup(service);
+    return b;
+}
+
+void backend_free(struct backend *b)
+{
+    for (size_t k = 0; k < b->n; k++) {
+        free(b->items[k].uid);
+        free(b->items[k].ns);
+        free(b->items[k].pod);
+    }
+    free(b->items);
+    free(b->ns);
+    free(b->service);
+    free(b);
+}
+
+void backend_add_endpoints(struct backend *b, const json_t *eps, int64_t port,
+                           const char *port_name)
 {
     const json_t *subset, *a, *p;
     size_t i, k, m;
@@ -61,10 +84,8 @@ static struct backend *backend_of(struct building *x, struct str ns, const char 
             break;
         }
     }
-    b = mem_zalloc(sizeof(*b));
-    b->ns = str_dup(ns);
-    b->service = mem_strdup(service);
-    add_endpoints(b, etree, port, port_name);
+    b = backend_new(ns, str_of(service));
+    backend_add_endpoints(b, etree, port, port_name);
     mem_grow(&r->backends, &r->cap, r->n);
     r->backends[r->n++] = b;
     return b;
@@ -135,19 +156,8 @@ void routes_free(struct routes *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n; i++) {
-        struct backend *b = r->backends[i];
-
-        for (size_t k = 0; k < b->n; k++) {
-            free(b->items[k].uid);
-            free(b->items[k].ns);
-            free(b->items[k].pod);
-        }
-        free(b->items);
-        free(b->ns);
-        free(b->service);
-        free(b);
-    }
+    for (size_t i = 0; i < r->n; i++)
+        backend_free(r->backends[i]);
     free(r->backends);
     table_done(&r->hosts);
     free(r);

@@ -20,6 +20,14 @@ struct backend {
     size_t n, cap;
 };
 
+/* ns and service are copied. */
+struct backend *backend_new(struct str ns, struct str service);
+/* The ready addresses of an Endpoints tree (may be NULL) for a Service's port: by the port's name,
+ * or the only one. port is what stands where the Endpoints name none. */
+void backend_add_endpoints(struct backend *b, const json_t *eps, int64_t port,
+                           const char *port_name);
+void backend_free(struct backend *b);
+
 struct routes {
     struct table hosts; /* lower-case host -> struct backend (shared) */
     struct backend **backends;

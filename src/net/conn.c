@@ -17,9 +17,10 @@ struct conn {
     struct buf wire;  /* bytes for the socket */
     size_t in_flight; /* handed to uv_write, not yet written */
     uv_connect_t connect;
+    uv_shutdown_t half;
     struct net_addr peer, local;
     bool is_open, is_closing, is_paused, is_reading, is_flush_posted, is_full, is_finishing,
-        is_dead_posted;
+        is_dead_posted, is_eof, is_shutting;
     struct err dead; /* code 0: clean end */
 };
 
@@ -103,12 +104,20 @@ static void post_flush(struct conn *c)
     loop_post(c->loop, flush, c);
 }
 
+static void on_half_closed(uv_shutdown_t *req, int status)
+{
+    (void)req; /* part of the connection, whose memory goes after this */
+    (void)status;
+}
+
 static void after_progress(struct conn *c)
 {
     if (c->is_finishing && conn_pending(c) == 0) {
         conn_close(c);
         return;
     }
+    if (c->is_shutting && !c->half.handle && conn_pending(c) == 0)
+        uv_shutdown(&c->half, (uv_stream_t *)&c->tcp, on_half_closed);
     if (c->is_full && conn_pending(c) <= CONN_HIGH_WATER / 2) {
         c->is_full = false;
         if (c->ev.on_drain)
@@ -227,6 +236,14 @@ void conn_finish(struct conn *c)
     post_flush(c);
 }
 
+void conn_shutdown(struct conn *c)
+{
+    if (c->is_closing || c->is_shutting)
+        return;
+    c->is_shutting = true;
+    post_flush(c);
+}
+
 /* One read buffer a thread: its bytes are consumed before the next read. */
 static void on_alloc(uv_handle_t *h, size_t want, uv_buf_t *b)
 {
@@ -257,12 +274,20 @@ static void feed_tls(struct conn *c, struct str bytes)
         die(c, r < 0 ? err.code : 0, err.msg);
 }
 
+static void update_reading(struct conn *c);
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
     struct conn *c = s->data;
 
     if (c->is_closing || n == 0)
         return;
+    if (n == UV_EOF && c->ev.on_eof && !c->tls) {
+        c->is_eof = true;
+        update_reading(c);
+        c->ev.on_eof(c->arg);
+        return;
+    }
     if (n < 0)
         die(c, n == UV_EOF ? 0 : ERR_UNAVAILABLE, uv_strerror((int)n));
     else if (c->tls)
@@ -273,7 +298,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 
 static void update_reading(struct conn *c)
 {
-    bool want = c->is_open && !c->is_paused && !c->is_closing;
+    bool want = c->is_open && !c->is_paused && !c->is_closing && !c->is_eof;
 
     if (want == c->is_reading)
         return;

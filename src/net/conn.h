@@ -22,6 +22,9 @@ struct conn_events {
     void (*on_data)(void *arg, struct str bytes);
     void (*on_drain)(void *arg);                        /* room again after a false; may be NULL */
     void (*on_close)(void *arg, const struct err *err); /* NULL: the peer ended it cleanly */
+    /* Clear text only; may be NULL: the peer will send no more, but still reads. Then its end is no
+     * on_close, and the owner closes. */
+    void (*on_eof)(void *arg);
 };
 
 struct conn_listener;
@@ -44,8 +47,9 @@ void conn_retarget(struct conn *c, const struct conn_events *ev, void *arg);
 bool conn_write(struct conn *c, struct str bytes);
 size_t conn_pending(const struct conn *c);
 void conn_pause(struct conn *c, bool paused);
-void conn_close(struct conn *c);  /* at once; NULL is fine */
-void conn_finish(struct conn *c); /* after everything written has gone out */
+void conn_shutdown(struct conn *c); /* sends no more after what is written; goes on reading */
+void conn_close(struct conn *c);    /* at once; NULL is fine */
+void conn_finish(struct conn *c);   /* after everything written has gone out */
 const struct net_addr *conn_peer(const struct conn *c);
 const struct net_addr *conn_local(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
