@@ -63,11 +63,11 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
     if (!h->in_value) {
         h->in_value = true;
         h->at[h->n - 1].value = h->block.n;
+    } else if (h->value_end ? at != h->value_end : !h->continues || at != h->feed) {
+        return refuse(h, 400, "a header line is folded"); /* llhttp leaves the line's end out */
     }
     h->at[h->n - 1].value_n += n;
-    for (size_t i = 0; i < n; i++)
-        if (at[i] == '\r' || at[i] == '\n')
-            return refuse(h, 400, "a header line is folded");
+    h->value_end = at + n;
     return add(h, at, n);
 }
 
@@ -199,9 +199,15 @@ void h1_next(struct h1_parser *h)
 int h1_feed(struct h1_parser *h, struct str bytes, size_t *ret_used, int *ret_status,
             struct err *err)
 {
-    llhttp_errno_t e = llhttp_execute(&h->p, bytes.p, bytes.n);
-    const char *stop = llhttp_get_error_pos(&h->p);
+    llhttp_errno_t e;
+    const char *stop;
 
+    h->continues = h->value_end && h->value_end == h->feed_end;
+    h->feed = bytes.p;
+    h->feed_end = bytes.p + bytes.n;
+    h->value_end = NULL;
+    e = llhttp_execute(&h->p, bytes.p, bytes.n);
+    stop = llhttp_get_error_pos(&h->p);
     *ret_used = bytes.n;
     if (e == HPE_OK)
         return 0;

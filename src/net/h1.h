@@ -47,6 +47,10 @@ struct h1_parser {
     struct http_header items[H1_FIELDS_MAX];
     size_t n;
     bool in_value;
+    /* where the bytes being fed and the last part of a value lie, to see a fold between two parts
+     */
+    const char *feed, *feed_end, *value_end;
+    bool continues; /* the feed before ended inside a value */
     bool is_response;
     bool no_body; /* response to HEAD */
     int refuse;   /* HTTP status of what on_headers_complete refused */
