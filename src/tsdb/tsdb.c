@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "base/table.h"
 
@@ -15,11 +16,26 @@ struct chunk {
     uint8_t *bytes;
 };
 
+/* One metric name that somebody watches. */
+struct watched {
+    struct tsdb *db;
+    struct list watches;
+    struct str name;
+};
+
+struct tsdb_watch {
+    struct list link;
+    struct watched *of;
+    tsdb_watch_fn *fn;
+    void *arg;
+};
+
 struct series {
     struct labels labels;
     uint64_t hash;
     struct tsdb *db;
     int refs;
+    struct watched *watched; /* NULL: nobody asked for this name */
     struct chunk *chunks;
     size_t n_chunks, cap_chunks;
     /* state of the open (last) chunk's writer */
@@ -38,6 +54,7 @@ struct tsdb {
     struct table by_labels; /* canonical label text -> series */
     struct table index;     /* "name\0value" -> postings */
     struct postings all;
+    struct table watched; /* metric name -> struct watched */
     size_t bytes;
     uint64_t samples;
 };
@@ -95,6 +112,8 @@ void tsdb_free(struct tsdb *db)
     free(db->all.items);
     table_done(&db->index);
     table_done(&db->by_labels);
+    FB_ASSERT(db->watched.count == 0);
+    table_done(&db->watched);
     free(db);
 }
 
@@ -192,6 +211,8 @@ struct series *tsdb_series(struct tsdb *db, const struct label *given, size_t n)
             add_posting(postings_of(db, s->items[i].name, s->items[i].value, true), s);
         }
         s->labels = (struct labels){m, s->items};
+        s->watched =
+            db->watched.count ? table_get(&db->watched, series_label(s, "__name__")) : NULL;
         table_set(&db->by_labels, key, s);
         add_posting(&db->all, s);
         db->bytes += sizeof(*s) + m * (sizeof(struct label) + sizeof(void *)) + size * 2;
@@ -285,10 +306,20 @@ static void drop_old(struct series *s, int64_t now_ms)
         drop_first_chunk(s);
 }
 
+static void tell(struct series *s, int64_t t, double v)
+{
+    list_each (it, &s->watched->watches) {
+        struct tsdb_watch *w = container_of(it, struct tsdb_watch, link);
+
+        w->fn(w->arg, s, t, v);
+    }
+}
+
 enum tsdb_append tsdb_append(struct tsdb *db, struct series *s, int64_t t, double v)
 {
     struct chunk *c = s->n_chunks ? &s->chunks[s->n_chunks - 1] : NULL;
-    uint64_t bits;
+    bool is_new = !c;
+    uint64_t bits, before = s->bits;
 
     memcpy(&bits, &v, sizeof(bits));
     if (c && t <= c->last_t)
@@ -316,7 +347,52 @@ enum tsdb_append tsdb_append(struct tsdb *db, struct series *s, int64_t t, doubl
     c->last_t = t;
     c->n++;
     db->samples++;
+    if (s->watched && (is_new || bits != before))
+        tell(s, t, v);
     return TSDB_APPENDED;
+}
+
+/* --- watching --- */
+
+static void set_watched(struct tsdb *db, struct str name, struct watched *wd)
+{
+    const struct postings *p = postings_of(db, STR("__name__"), name, false);
+
+    for (size_t i = 0; p && i < p->n; i++)
+        p->items[i]->watched = wd;
+}
+
+struct tsdb_watch *tsdb_watch(struct tsdb *db, struct str name, tsdb_watch_fn *fn, void *arg)
+{
+    struct watched *wd = table_get(&db->watched, name);
+    struct tsdb_watch *w = mem_zalloc(sizeof(*w));
+
+    if (!wd) {
+        wd = mem_zalloc(sizeof(*wd));
+        *wd = (struct watched){.db = db, .name = {str_dup(name), name.n}};
+        list_init(&wd->watches);
+        table_set(&db->watched, name, wd);
+        set_watched(db, name, wd);
+    }
+    *w = (struct tsdb_watch){.of = wd, .fn = fn, .arg = arg};
+    list_add_tail(&wd->watches, &w->link);
+    return w;
+}
+
+void tsdb_unwatch(struct tsdb_watch *w)
+{
+    struct watched *wd = w ? w->of : NULL;
+
+    if (!w)
+        return;
+    list_del(&w->link);
+    free(w);
+    if (!list_is_empty(&wd->watches))
+        return;
+    set_watched(wd->db, wd->name, NULL);
+    table_del(&wd->db->watched, wd->name);
+    free((char *)(uintptr_t)wd->name.p);
+    free(wd);
 }
 
 /* --- reading --- */

@@ -52,6 +52,15 @@ enum tsdb_append tsdb_append(struct tsdb *db, struct series *s, int64_t t_ms, do
 /* Time of the newest sample; INT64_MIN: none. */
 int64_t series_newest(const struct series *s);
 
+/* Tells fn of every sample of a series named `name` whose value is not, to the bit, that of the
+ * series' sample before: first samples and stale markers too. fn is called from inside tsdb_append,
+ * after the sample is in, and may only take notes: no append, no tsdb_series, no watch or unwatch.
+ * Series that nobody watches pay nothing. End with tsdb_unwatch, before tsdb_free. */
+struct tsdb_watch;
+typedef void tsdb_watch_fn(void *arg, struct series *s, int64_t t_ms, double v);
+struct tsdb_watch *tsdb_watch(struct tsdb *db, struct str name, tsdb_watch_fn *fn, void *arg);
+void tsdb_unwatch(struct tsdb_watch *w); /* NULL is fine */
+
 enum match_op { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE };
 struct matcher {
     enum match_op op;

@@ -215,6 +215,62 @@ static void the_byte_cap_takes_everybodys_oldest_chunks(void **state)
     tsdb_free(db);
 }
 
+struct told {
+    int n;
+    struct series *s;
+    int64_t t;
+    double v;
+};
+
+static void note(void *arg, struct series *s, int64_t t, double v)
+{
+    struct told *told = arg;
+
+    *told = (struct told){told->n + 1, s, t, v};
+}
+
+static void a_watcher_hears_of_changed_values_of_its_name_only(void **state)
+{
+    struct tsdb *db = for_ever();
+    struct series *old = make(db, "x", "a"), *other = make(db, "y", "a"), *later;
+    struct told one = {0}, two = {0};
+    struct tsdb_watch *w = tsdb_watch(db, STR("x"), note, &one), *w2;
+
+    (void)state;
+    tsdb_append(db, old, 1000, 1);
+    assert_true(one.n == 1 && one.s == old && one.t == 1000 && one.v == 1); /* the first sample */
+    tsdb_append(db, old, 2000, 1);
+    tsdb_append(db, old, 2000, 1); /* a duplicate */
+    tsdb_append(db, old, 1500, 7); /* refused */
+    tsdb_append(db, other, 2000, 5);
+    assert_int_equal(one.n, 1);
+    tsdb_append(db, old, 3000, 2);
+    assert_true(one.n == 2 && one.v == 2);
+    for (int i = 0; i < 500; i++) /* a new chunk is no change */
+        tsdb_append(db, old, 4000 + i, 2);
+    assert_int_equal(one.n, 2);
+    tsdb_append(db, old, 5000, tsdb_stale());
+    tsdb_append(db, old, 6000, tsdb_stale());
+    assert_true(one.n == 3 && tsdb_is_stale(one.v));
+    w2 = tsdb_watch(db, STR("x"), note, &two);
+    later = make(db, "x", "b"); /* a series made after the watch */
+    tsdb_append(db, later, 7000, 0);
+    assert_true(one.n == 4 && one.s == later && two.n == 1 && two.s == later);
+    tsdb_unwatch(w);
+    tsdb_append(db, later, 8000, 1);
+    assert_true(one.n == 4 && two.n == 2);
+    tsdb_forget(db); /* what comes after is a first sample again */
+    tsdb_append(db, later, 100, 1);
+    assert_int_equal(two.n, 3);
+    tsdb_unwatch(w2);
+    tsdb_append(db, later, 9000, 2);
+    assert_int_equal(two.n, 3);
+    tsdb_release(old);
+    tsdb_release(other);
+    tsdb_release(later);
+    tsdb_free(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +281,7 @@ int main(void)
         cmocka_unit_test(matchers_see_an_absent_label_as_empty),
         cmocka_unit_test(what_is_older_than_the_retention_goes_and_so_do_empty_series),
         cmocka_unit_test(the_byte_cap_takes_everybodys_oldest_chunks),
+        cmocka_unit_test(a_watcher_hears_of_changed_values_of_its_name_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
