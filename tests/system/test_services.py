@@ -10,10 +10,10 @@ ECHO = """
 import os, socket, sys, threading
 def serve(c):
     c.sendall(os.environ['POD_NAME'].encode() + b'\\n')
-    data = b''
+    n = 0
     while part := c.recv(65536):
-        data += part
-    c.sendall(str(len(data)).encode())   # only after the client's end: a half-closed connection
+        n += len(part)
+    c.sendall(str(n).encode())   # only after the client's end: a half-closed connection
     c.close()
 s = socket.create_server((os.environ['POD_IP'], 7000))
 while True:
