@@ -27,7 +27,7 @@ class Flyball:
         self.log = open(os.path.join(self.tmp.name, "log"), "ab")
         self.process = subprocess.Popen(
             [BIN, "up", "--data-dir", self.dir, "--api-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
-             "--web-listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=self.log, text=True)
+             "--web-listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0", "--scaler-listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=self.log, text=True)
         if not any(line.strip() == "ready" for line in self.process.stdout):
             raise SystemExit("flyball up did not become ready")
         text = subprocess.run([BIN, "env", "--data-dir", self.dir], capture_output=True, text=True, check=True).stdout

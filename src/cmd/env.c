@@ -36,9 +36,9 @@ int cmd_env(int argc, char **argv)
             dir_option = optarg;
         } else {
             fputs("Usage: eval \"$(flyball env [--data-dir DIR])\"\n\n"
-                  "Prints KUBECONFIG, INGRESS_HOST, INGRESS_PORT and FLYBALL_URL of the flyball "
-                  "that runs\n"
-                  "there.\n",
+                  "Prints KUBECONFIG, INGRESS_HOST, INGRESS_PORT, FLYBALL_URL, FLYBALL_OTLP and "
+                  "FLYBALL_SCALER of\n"
+                  "the flyball that runs there.\n",
                   c == 'h' ? stdout : stderr);
             return c == 'h' ? 0 : 2;
         }
@@ -60,5 +60,7 @@ int cmd_env(int argc, char **argv)
         export_line("INGRESS_PORT", colon + 1);
     }
     export_line("FLYBALL_URL", url);
+    export_line("FLYBALL_OTLP", info.otlp);
+    export_line("FLYBALL_SCALER", info.scaler);
     return 0;
 }

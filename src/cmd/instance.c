@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/instance.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apiserver/apiserver.h"
 #include "base/log.h"
@@ -11,6 +14,7 @@
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
+#include "telemetry/push_port.h"
 #include "telemetry/web.h"
 #include "telemetry/web_service.h"
 
@@ -27,6 +31,9 @@ struct instance {
     struct tsdb *db;
     struct rounds *rounds;
     struct web *web;
+    struct tls_server *otlp_tls; /* NULL: clear text */
+    bool otlp_wants_client_cert;
+    struct push_port *otlp_port, *scaler_port;
     struct trigger_world world;
     bool takes_remote_write;
     struct controllers *controllers;
@@ -140,6 +147,71 @@ static int open_web(struct instance *i, const struct net_addr *addr, struct err 
     return web_new(i->loop, &o, &i->web, err);
 }
 
+static int open_otlp(struct instance *i, const struct net_addr *addr, struct err *err)
+{
+    return push_port_new(i->loop,
+                         &(struct push_port_options){.listen = *addr,
+                                                     .tls = i->otlp_tls,
+                                                     .wants_client_cert = i->otlp_wants_client_cert,
+                                                     .name = "otlp"},
+                         &i->otlp_port, err);
+}
+
+static int open_scaler(struct instance *i, const struct net_addr *addr, struct err *err)
+{
+    return push_port_new(i->loop, &(struct push_port_options){.listen = *addr, .name = "scaler"},
+                         &i->scaler_port, err);
+}
+
+/* An option that names a PEM file. */
+static int read_pem(const char *option, const char *path, struct buf *ret, struct err *err)
+{
+    FILE *f = fopen(path, "re");
+    char part[4096];
+    size_t n;
+
+    if (!f)
+        return err_set(err, ERR_IO, "%s: cannot read '%s': %s", option, path, strerror(errno));
+    while ((n = fread(part, 1, sizeof(part), f)) > 0)
+        buf_add(ret, part, n);
+    fclose(f);
+    return 0;
+}
+
+static int open_otlp_tls(struct instance *i, const struct instance_options *o, struct err *err)
+{
+    struct buf cert = BUF_INIT_MAX(1 << 20), key = BUF_INIT_MAX(1 << 20),
+               ca = BUF_INIT_MAX(1 << 20);
+    int r = 0;
+
+    if (!o->otlp_tls_cert && !o->otlp_tls_key && !o->otlp_client_ca)
+        return 0;
+    if (!o->otlp_tls_cert || !o->otlp_tls_key)
+        return err_set(err, ERR_BAD_INPUT, "--otlp-tls-cert and --otlp-tls-key go together%s",
+                       o->otlp_client_ca ? ", and --otlp-client-ca needs both" : "");
+    if ((r = read_pem("--otlp-tls-cert", o->otlp_tls_cert, &cert, err)) == 0 &&
+        (r = read_pem("--otlp-tls-key", o->otlp_tls_key, &key, err)) == 0 &&
+        (!o->otlp_client_ca ||
+         (r = read_pem("--otlp-client-ca", o->otlp_client_ca, &ca, err)) == 0))
+        r = tls_server_new(buf_str(&cert), buf_str(&key), buf_str(&ca), &i->otlp_tls, err);
+    i->otlp_wants_client_cert = o->otlp_client_ca != NULL;
+    buf_done(&cert);
+    buf_done(&key);
+    buf_done(&ca);
+    return r < 0 ? err_wrap(err, "TLS of the OTLP port") : 0;
+}
+
+static int open_push_ports(struct instance *i, const struct instance_options *o, struct err *err)
+{
+    int r = open_otlp_tls(i, o, err);
+
+    if (r == 0)
+        r = listen_on(i, o->otlp_listen, "--otlp-listen", 4317, open_otlp, err);
+    if (r == 0)
+        r = listen_on(i, o->scaler_listen, "--scaler-listen", 4318, open_scaler, err);
+    return r;
+}
+
 static int open_telemetry(struct instance *i, const struct instance_options *o, struct err *err)
 {
     struct rounds_options ro = {
@@ -151,7 +223,9 @@ static int open_telemetry(struct instance *i, const struct instance_options *o, 
     ro.db = i->db;
     i->rounds = rounds_new(&ro);
     r = listen_on(i, o->gateway_listen, "--gateway-listen", 8080, open_gateway, err);
-    return r < 0 ? r : listen_on(i, o->web_listen, "--web-listen", 9090, open_web, err);
+    if (r == 0)
+        r = listen_on(i, o->web_listen, "--web-listen", 9090, open_web, err);
+    return r < 0 ? r : open_push_ports(i, o, err);
 }
 
 static void start_controllers(struct instance *i)
@@ -206,6 +280,16 @@ struct net_addr instance_web_addr(const struct instance *i)
     return web_addr(i->web);
 }
 
+struct net_addr instance_otlp_addr(const struct instance *i)
+{
+    return push_port_addr(i->otlp_port);
+}
+
+struct net_addr instance_scaler_addr(const struct instance *i)
+{
+    return push_port_addr(i->scaler_port);
+}
+
 void instance_stop(struct instance *i, void (*done)(void *arg), void *arg)
 {
     node_stop_all(i->node, done, arg);
@@ -217,6 +301,8 @@ void instance_free(struct instance *i)
         return;
     apiserver_free(i->api);
     web_free(i->web);
+    push_port_free(i->otlp_port);
+    push_port_free(i->scaler_port);
     controllers_free(i->controllers);
     rounds_free(i->rounds);
     node_free(i->node);
@@ -225,6 +311,7 @@ void instance_free(struct instance *i)
     tsdb_free(i->db);
     store_close(i->store);
     tls_server_free(i->tls);
+    tls_server_free(i->otlp_tls);
     pki_done(&i->pki);
     addresses_close(&i->addresses);
     free(i);

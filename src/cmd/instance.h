@@ -12,9 +12,10 @@ struct instance;
 
 struct instance_options {
     const char *data_dir;
-    const char *api_listen, *gateway_listen,
-        *web_listen;      /* NULL: the default port, or the next free one */
-    const char *pod_user; /* NULL: the default when root */
+    const char *api_listen, *gateway_listen, *web_listen, *otlp_listen,
+        *scaler_listen; /* NULL: the default port, or the next free one */
+    const char *otlp_tls_cert, *otlp_tls_key, *otlp_client_ca; /* PEM files; NULL: clear text */
+    const char *pod_user;                                      /* NULL: the default when root */
     int64_t scrape_interval_ms;
     int64_t retention_ms; /* of samples; 0: 15 min, negative: for ever */
     bool takes_remote_write;
@@ -26,6 +27,8 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
 struct net_addr instance_api_addr(const struct instance *i);
 struct net_addr instance_gateway_addr(const struct instance *i);
 struct net_addr instance_web_addr(const struct instance *i);
+struct net_addr instance_otlp_addr(const struct instance *i);
+struct net_addr instance_scaler_addr(const struct instance *i);
 /* Ends all pods (their objects stay), then calls done. */
 void instance_stop(struct instance *i, void (*done)(void *arg), void *arg);
 void instance_free(struct instance *i);

@@ -80,8 +80,10 @@ int rundir_write(const char *dir, const struct run_info *info, struct err *err)
 
     if (!f)
         return err_set(err, ERR_IO, "cannot write '%s': %s", tmp, strerror(errno));
-    fprintf(f, "{\"pid\":%d,\"api\":\"%s\",\"gateway\":\"%s\",\"web\":\"%s\"}\n", (int)info->pid,
-            info->api, info->gateway, info->web);
+    fprintf(f,
+            "{\"pid\":%d,\"api\":\"%s\",\"gateway\":\"%s\",\"web\":\"%s\",\"otlp\":\"%s\","
+            "\"scaler\":\"%s\"}\n",
+            (int)info->pid, info->api, info->gateway, info->web, info->otlp, info->scaler);
     if (fclose(f) != 0 || rename(tmp, path) < 0)
         return err_set(err, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
     return 0;
@@ -118,6 +120,8 @@ int rundir_read(const char *dir, struct run_info *ret, struct err *err)
     copy(ret->api, o, "api");
     copy(ret->gateway, o, "gateway");
     copy(ret->web, o, "web");
+    copy(ret->otlp, o, "otlp");
+    copy(ret->scaler, o, "scaler");
     if (ret->pid <= 0 || (kill(ret->pid, 0) < 0 && errno == ESRCH))
         return err_set(
             err, ERR_NOT_FOUND,

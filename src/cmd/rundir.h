@@ -13,7 +13,7 @@
 
 struct run_info {
     pid_t pid;
-    char api[80], gateway[80], web[80]; /* "127.0.0.1:6443" */
+    char api[80], gateway[80], web[80], otlp[80], scaler[80]; /* "127.0.0.1:6443" */
 };
 
 /* The directory to use: option, else $FLYBALL_DATA_DIR, else $XDG_DATA_HOME/flyball, else

@@ -41,6 +41,16 @@ static void usage(FILE *f)
         "port)\n"
         "      --web-listen A      Prometheus API and /metrics (default 127.0.0.1:9090, or the "
         "next free port)\n"
+        "      --otlp-listen A     OTLP metrics, gRPC and HTTP (default 127.0.0.1:4317, or the "
+        "next "
+        "free port)\n"
+        "      --scaler-listen A   KEDA external scaler, and OTLP too (default 127.0.0.1:4318, or "
+        "the next\n"
+        "                          free port)\n"
+        "      --otlp-tls-cert F   PEM file: the OTLP port speaks TLS with this certificate\n"
+        "      --otlp-tls-key F    PEM file: its key\n"
+        "      --otlp-client-ca F  PEM file: only clients with a certificate of this CA may push "
+        "there\n"
         "      --scrape-interval D milliseconds between scrapes of a pod (default 250)\n"
         "      --retention D       how long samples are kept, like 15m or 6h (default 15m); 0: for "
         "ever\n"
@@ -60,6 +70,11 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"api-listen", required_argument, NULL, 'a'},
                                           {"gateway-listen", required_argument, NULL, 'g'},
                                           {"web-listen", required_argument, NULL, 'w'},
+                                          {"otlp-listen", required_argument, NULL, 'o'},
+                                          {"scaler-listen", required_argument, NULL, 'S'},
+                                          {"otlp-tls-cert", required_argument, NULL, 'c'},
+                                          {"otlp-tls-key", required_argument, NULL, 'k'},
+                                          {"otlp-client-ca", required_argument, NULL, 'C'},
                                           {"scrape-interval", required_argument, NULL, 's'},
                                           {"retention", required_argument, NULL, 'r'},
                                           {"enable-remote-write", no_argument, NULL, 'W'},
@@ -88,6 +103,21 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
             break;
         case 'w':
             u->o.web_listen = optarg;
+            break;
+        case 'o':
+            u->o.otlp_listen = optarg;
+            break;
+        case 'S':
+            u->o.scaler_listen = optarg;
+            break;
+        case 'c':
+            u->o.otlp_tls_cert = optarg;
+            break;
+        case 'k':
+            u->o.otlp_tls_key = optarg;
+            break;
+        case 'C':
+            u->o.otlp_client_ca = optarg;
             break;
         case 's':
             if (!str_to_i64(str_of(optarg), &u->o.scrape_interval_ms) ||
@@ -155,18 +185,21 @@ static void announce(struct up *u, FILE *f)
 {
     struct run_info info = {.pid = getpid()};
     struct net_addr api = instance_api_addr(u->instance), gw = instance_gateway_addr(u->instance),
-                    web = instance_web_addr(u->instance);
+                    web = instance_web_addr(u->instance), otlp = instance_otlp_addr(u->instance),
+                    scaler = instance_scaler_addr(u->instance);
     struct err err = ERR_INIT;
 
     net_addr_text(&api, info.api);
     net_addr_text(&gw, info.gateway);
     net_addr_text(&web, info.web);
+    net_addr_text(&otlp, info.otlp);
+    net_addr_text(&scaler, info.scaler);
     if (rundir_write(u->dir, &info, &err) < 0)
         log_error("up", "%s", err.msg);
     fprintf(f,
-            "api server  https://%s\ngateway     http://%s\nmetrics     http://%s\nkubeconfig  "
-            "%s/kubeconfig\nready\n",
-            info.api, info.gateway, info.web, u->dir);
+            "api server  https://%s\ngateway     http://%s\nmetrics     http://%s\notlp        "
+            "%s\nscaler      %s\nkubeconfig  %s/kubeconfig\nready\n",
+            info.api, info.gateway, info.web, info.otlp, info.scaler, u->dir);
     fflush(f);
 }
 

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "codec/json.h"
 #include "promql/promql.h"
+#include "telemetry/hosts.h"
 #include "telemetry/remote_write.h"
 
 #define QUERY_MAX 65536
@@ -476,24 +477,6 @@ static void post_write(struct web *w, struct http_x *x)
     else
         fail(x, 404, "not_found",
              "remote write is off: start flyball up with --enable-remote-write");
-}
-
-/* Only names that this server itself goes by: a foreign page's name is refused. */
-static bool host_is_ours(const struct http_request *req)
-{
-    struct str h = req->host;
-    char ip[64];
-
-    if (h.n == 0)
-        return true;
-    for (size_t i = h.n; i > 0 && h.p[i - 1] != ']'; i--)
-        if (h.p[i - 1] == ':') {
-            h.n = i - 1;
-            break;
-        }
-    return str_is(h, "localhost") || str_is(h, net_addr_ip(&req->local, ip)) ||
-           str_is(h, "[::1]") || str_starts(h, STR("127.")) || str_ends(h, STR(".svc")) ||
-           str_ends(h, STR(".svc.cluster.local"));
 }
 
 static void on_request(void *ctx, struct http_x *x)

@@ -64,7 +64,8 @@ class Flyball:
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [str(FLYBALL), "up", "--data-dir", str(self.data_dir), "--api-listen", "127.0.0.1:0",
-             "--gateway-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0", *self.args],
+             "--gateway-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0",
+             "--scaler-listen", "127.0.0.1:0", *self.args],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         seen = []
         end = time.monotonic() + timeout

@@ -14,7 +14,7 @@ if SCRIPTS.is_dir() and RUNNER.exists():
 
     def test_all_core_statements_pass():
         server = (f"cmd={FLYBALL} up --data-dir {{data}} --web-listen 127.0.0.1:{{port}} --api-listen 127.0.0.1:0 "
-                  "--gateway-listen 127.0.0.1:0 --retention=0 --enable-remote-write")
+                  "--gateway-listen 127.0.0.1:0 --otlp-listen 127.0.0.1:0 --scaler-listen 127.0.0.1:0 --retention=0 --enable-remote-write")
         r = subprocess.run([sys.executable, str(RUNNER), "--server", server, "--classes", str(SCRIPTS / "classes.tsv"),
                             "--only", "core", *sorted(map(str, SCRIPTS.glob("*.test")))],
                            capture_output=True, text=True, timeout=300)
