@@ -4,10 +4,11 @@
 # or with sudo, installs only what is missing, and starts no service.
 
 BUILD_PACKAGES="gcc g++ meson ninja-build pkg-config libuv1-dev node-llhttp libssl-dev
- libyaml-dev libsqlite3-dev zlib1g-dev libxxhash-dev libjansson-dev libre2-dev libsnappy-dev
+ libnghttp2-dev libyaml-dev libsqlite3-dev zlib1g-dev libzstd-dev libxxhash-dev libjansson-dev libre2-dev libsnappy-dev
  ca-certificates tzdata"
 TEST_PACKAGES="clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev python3 python3-pytest
- python3-yaml python3-kubernetes hey curl openssl procps iproute2 git jq"
+ python3-yaml python3-kubernetes hey curl openssl nghttp2-client
+ python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc procps iproute2 git jq"
 
 say() {
     printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*"

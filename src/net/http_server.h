@@ -11,7 +11,7 @@
  *
  * Bounds: header block 64 KiB and 100 fields (431), bodies as asked (413), idle keep-alive 120 s,
  * header of a request must be whole within 30 s (408). A slow reader: http_x_write returns false
- * when more than 256 KiB wait; wait for on_drain, or give up. */
+ * when more than 256 KiB (of a stream of HTTP/2: 64 KiB) wait; wait for on_drain, or give up. */
 #ifndef FB_NET_HTTP_SERVER_H
 #define FB_NET_HTTP_SERVER_H
 
@@ -47,6 +47,7 @@ struct http_server_options {
     void *ctx;
     int fd; /* > 0: an already bound, not yet listening socket to use instead of addr */
     const char *server_name; /* for log lines */
+    bool h1_only;            /* no HTTP/2, neither by ALPN nor by prior knowledge */
 };
 
 int http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **ret,
