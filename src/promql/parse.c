@@ -908,19 +908,38 @@ enum promql_type promql_type_of(const struct promql *q)
     return q->root->value_type;
 }
 
-static void each_selector(struct tsdb *db, const struct expr *e,
-                          void (*fn)(void *arg, struct series *s), void *arg)
+static void each_selector(const struct expr *e,
+                          void (*fn)(void *arg, const struct matcher *m, size_t n), void *arg)
 {
     if (e->type == N_SELECTOR)
-        tsdb_select(db, e->matchers, e->n_matchers, fn, arg);
+        fn(arg, e->matchers, e->n_matchers);
     for (size_t i = 0; i < e->n_args; i++)
-        each_selector(db, e->args[i], fn, arg);
+        each_selector(e->args[i], fn, arg);
+}
+
+void promql_each_selector(const struct promql *q,
+                          void (*fn)(void *arg, const struct matcher *m, size_t n), void *arg)
+{
+    each_selector(q->root, fn, arg);
+}
+
+struct selecting {
+    struct tsdb *db;
+    void (*fn)(void *arg, struct series *s);
+    void *arg;
+};
+
+static void select_series(void *arg, const struct matcher *m, size_t n)
+{
+    const struct selecting *x = arg;
+
+    tsdb_select(x->db, m, n, x->fn, x->arg);
 }
 
 void promql_each_series(struct tsdb *db, const struct promql *q,
                         void (*fn)(void *arg, struct series *s), void *arg)
 {
-    each_selector(db, q->root, fn, arg);
+    each_selector(q->root, select_series, &(struct selecting){db, fn, arg});
 }
 
 int promql_parse_selector(struct str text, struct promql **ret, const struct matcher **ret_m,

@@ -71,6 +71,10 @@ bool promql_may_be_empty(const struct promql *q);
 void promql_each_series(struct tsdb *db, const struct promql *q,
                         void (*fn)(void *arg, struct series *s), void *arg);
 
+/* The matchers of every selector of the expression, borrowed from it. */
+void promql_each_selector(const struct promql *q,
+                          void (*fn)(void *arg, const struct matcher *m, size_t n), void *arg);
+
 /* {"resultType":...,"result":...} as the HTTP API writes it. */
 void promql_write_json(struct buf *out, const struct promql_result *r);
 /* Go's formatting of a float: 1e-07, +Inf, NaN. */
