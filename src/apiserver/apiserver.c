@@ -234,7 +234,7 @@ static void on_request(void *ctx, struct http_x *x)
         reply_body(x, 401, &b);
     } else if (is_discovery(req->path)) {
         serve_discovery(a, x, req->path);
-    } else if (!serve_review(a, x, req->path)) {
+    } else if (!serve_review(a, x, req->path) && !serve_metrics(a, x)) {
         serve_resource(a, x);
     }
 }
@@ -270,6 +270,11 @@ struct net_addr apiserver_addr(const struct apiserver *a)
 void apiserver_set_logs(struct apiserver *a, const struct pod_log_source *logs)
 {
     a->o.logs = logs;
+}
+
+void apiserver_set_metrics(struct apiserver *a, const struct metrics_api *m)
+{
+    a->metrics = *m;
 }
 
 void apiserver_free(struct apiserver *a)

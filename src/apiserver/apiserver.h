@@ -5,6 +5,7 @@
 #ifndef FB_APISERVER_APISERVER_H
 #define FB_APISERVER_APISERVER_H
 
+#include "apiserver/metrics_api.h"
 #include "apiserver/pki.h"
 #include "apiserver/pod_logs.h"
 #include "net/http_server.h"
@@ -24,6 +25,7 @@ int apiserver_new(struct loop *l, const struct apiserver_options *o, struct apis
                   struct err *err);
 struct net_addr apiserver_addr(const struct apiserver *a);
 void apiserver_set_logs(struct apiserver *a, const struct pod_log_source *logs);
+void apiserver_set_metrics(struct apiserver *a, const struct metrics_api *m);
 void apiserver_free(struct apiserver *a);
 /* Creates the namespaces and Services that are always there; existing ones stay. */
 void apiserver_bootstrap(struct store *s);

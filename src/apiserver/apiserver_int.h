@@ -14,6 +14,7 @@ struct apiserver {
     struct apiserver_options o;
     struct http_server *http;
     struct list watches;
+    struct metrics_api metrics; /* db NULL: the metrics APIs are not there */
 };
 
 /* How the answer is to look. */
@@ -52,6 +53,13 @@ void serve_scale_get(struct request *r);
 void write_scale(struct buf *out, const struct object *o);
 /* authorization.k8s.io, authentication.k8s.io: true if it was one. */
 bool serve_review(struct apiserver *a, struct http_x *x, struct str path);
+/* metrics_api.c: true if the path belongs to one of its groups. */
+bool serve_metrics(struct apiserver *a, struct http_x *x);
+void metrics_api_groups(const struct apiserver *a,
+                        struct buf *b); /* ",{...}" for the APIGroupList */
+/* APIGroup (version empty) or APIResourceList; false: not one of its groups. */
+bool metrics_api_discovery(struct apiserver *a, struct str group, struct str version,
+                           struct buf *b);
 void close_watches(struct apiserver *a);
 
 #endif

@@ -167,7 +167,6 @@ void serve_discovery(struct apiserver *a, struct http_x *x, struct str path)
     struct str rest, group = STR(""), version = STR("");
     bool ok = true;
 
-    (void)a;
     if (str_is(path, "/openapi/v2")) {
         serve_openapi(x);
         return;
@@ -189,6 +188,7 @@ void serve_discovery(struct apiserver *a, struct http_x *x, struct str path)
             buf_add_cstr(&b, i ? "," : "");
             write_group(&b, group_at(i), false);
         }
+        metrics_api_groups(a, &b);
         buf_add_cstr(&b, "]}");
     } else if (str_starts(path, STR("/api/"))) {
         ok = write_resources(&b, STR(""), str_skip(path, 5));
@@ -196,10 +196,13 @@ void serve_discovery(struct apiserver *a, struct http_x *x, struct str path)
         rest = str_skip(path, 6);
         str_split(&rest, '/', &group);
         ok = is_group(group);
-        if (ok && rest.p) {
+        if (rest.p)
             version = rest;
+        if (!ok) {
+            ok = metrics_api_discovery(a, group, version, &b);
+        } else if (version.n) {
             ok = write_resources(&b, group, version);
-        } else if (ok) {
+        } else {
             AUTO_FREE char *name = str_dup(group);
 
             write_group(&b, name, true);

@@ -101,7 +101,8 @@ static int open_node(struct instance *i, const struct instance_options *o, struc
                               .pod_user = o->pod_user,
                               .image_map = o->image_maps,
                               .drain = gateway_drain,
-                              .drain_ctx = i->gateway};
+                              .drain_ctx = i->gateway,
+                              .db = i->db};
     int r = node_new(&no, &i->node, err);
 
     if (r == 0)
@@ -236,6 +237,7 @@ static void start_controllers(struct instance *i)
     apiserver_bootstrap(i->store);
     web_publish_service(c, &web);
     i->world = (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web};
+    apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});
 }
 

@@ -2,171 +2,137 @@
 #include "controllers/hpa_values.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "kube/adapter.h"
 
-#define LOOKBACK_MS 300000 /* as an instant query */
-#define MATCHERS_MAX 32
-#define RATE_MS 15000 /* what usage of a counter is averaged over */
+#define CPU_SPAN_MS 5000 /* of CPU time at least, for a pod that has become ready just now */
 
 struct query {
-    struct hpa_look *l;
-    struct matcher m[MATCHERS_MAX];
-    size_t n;
+    struct arena *arena;
     struct hpa_sample *samples;
     int64_t *values;
-    size_t n_found, cap;
-    bool is_per_pod, is_rate;
+    size_t n, cap;
 };
 
-static void match(struct query *q, const char *name, const char *value)
+static struct hpa_sample *add_sample(struct query *q)
 {
-    if (q->n < MATCHERS_MAX)
-        q->m[q->n++] =
-            (struct matcher){.op = MATCH_EQ, .name = str_of(name), .value = str_of(value)};
+    q->samples = arena_grow(q->arena, q->samples, &q->cap, q->n, sizeof(*q->samples));
+    return &q->samples[q->n++];
 }
 
-/* Labels of a selector are labels of the series, with the characters a label name may have. */
-static void match_selector(struct query *q, const json_t *selector)
-{
-    json_t *labels = json_object_get(selector, "matchLabels"), *v;
-    const char *key;
-
-    json_object_foreach (labels, key, v) {
-        char *name = arena_strdup(&q->l->arena, str_of(key));
-
-        for (char *c = name; *c; c++)
-            *c = isalnum((unsigned char)*c) ? *c : '_';
-        match(q, name, json_string_value(v) ? json_string_value(v) : "");
-    }
-}
-
-static int64_t to_milli(double v)
-{
-    double m = ceil(v * 1000);
-
-    return m >= 0x1p63 ? INT64_MAX : m <= -0x1p63 ? INT64_MIN : (int64_t)m;
-}
-
-/* Per second over the last samples; false where there are not two. */
-static bool rate_of(const struct series *s, int64_t now, double *ret)
-{
-    struct series_iter it;
-    int64_t t, t0 = 0, t1 = 0;
-    double v, v0 = 0, v1 = 0;
-    size_t n = 0;
-
-    series_seek(&it, s, now - RATE_MS);
-    while (series_next(&it, &t, &v) && t <= now) {
-        if (tsdb_is_stale(v) || (n && v < v1)) { /* a restart: begin anew */
-            n = 0;
-            if (tsdb_is_stale(v))
-                continue;
-        }
-        if (n++ == 0) {
-            t0 = t;
-            v0 = v;
-        }
-        t1 = t;
-        v1 = v;
-    }
-    if (n < 2 || t1 == t0)
-        return false;
-    *ret = (v1 - v0) * 1000 / (double)(t1 - t0);
-    return true;
-}
-
-static void add_series(void *arg, struct series *s)
+static void add_value(void *arg, const struct series *s, int64_t t, double v)
 {
     struct query *q = arg;
-    int64_t now = q->l->scene.now_ms, t = now;
-    struct arena *a = &q->l->arena;
-    double v;
 
-    if (q->is_rate ? !rate_of(s, now, &v)
-                   : !series_at(s, now, LOOKBACK_MS, &t, &v) || tsdb_is_stale(v))
-        return;
-    if (!isfinite(v))
-        return;
-    if (!q->is_per_pod) {
-        q->values = arena_grow(a, q->values, &q->cap, q->n_found, sizeof(*q->values));
-        q->values[q->n_found++] = to_milli(v);
-        return;
-    }
-    for (size_t i = 0; i < q->n_found; i++) /* containers of one pod */
-        if (str_eq(q->samples[i].pod, series_label(s, "pod"))) {
-            q->samples[i].milli += to_milli(v);
+    (void)s;
+    (void)t;
+    q->values = arena_grow(q->arena, q->values, &q->cap, q->n, sizeof(*q->values));
+    q->values[q->n++] = adapter_milli(v);
+}
+
+static void add_of_pod(void *arg, const struct series *s, int64_t t, double v)
+{
+    struct query *q = arg;
+    struct str pod = series_label(s, "pod");
+
+    for (size_t i = 0; i < q->n; i++) /* several series of one pod */
+        if (str_eq(q->samples[i].pod, pod)) {
+            q->samples[i].milli += adapter_milli(v);
             return;
         }
-    q->samples = arena_grow(a, q->samples, &q->cap, q->n_found, sizeof(*q->samples));
-    q->samples[q->n_found++] = (struct hpa_sample){arena_str(a, series_label(s, "pod")), t,
-                                                   q->is_rate ? RATE_MS : 60000, to_milli(v)};
+    *add_sample(q) = (struct hpa_sample){arena_str(q->arena, pod), t, 60000, adapter_milli(v)};
 }
 
-static void run(struct query *q, struct hpa_input *in, struct tsdb *db)
+/* --- cpu, memory: what the node samples --- */
+
+/* A pod's CPU counts from when it was ready (hpa.md 5), so a window from there on is enough, as
+ * soon as it is not only noise. */
+static int64_t window_of(const struct hpa_pod *p, int64_t now)
 {
-    tsdb_select(db, q->m, q->n, add_series, q);
-    in->samples = q->samples;
-    in->n_samples = q->is_per_pod ? q->n_found : 0;
-    in->values = q->values;
-    in->n_values = q->is_per_pod ? 0 : q->n_found;
+    int64_t since = now - p->ready_since_ms - 1000; /* conditions have whole seconds */
+
+    return p->ready == HPA_READY_TRUE && since >= CPU_SPAN_MS && since < USAGE_WINDOW_MS
+               ? since
+               : USAGE_WINDOW_MS;
 }
 
-/* cAdvisor's names, which every monitoring of containers uses. */
-static void read_resource(struct query *q, struct hpa_input *in, struct tsdb *db)
+static void read_resource(struct query *q, struct hpa_look *l, struct hpa_input *in,
+                          struct tsdb *db)
 {
-    q->is_rate = strcmp(in->name, "cpu") == 0;
-    if (!q->is_rate && strcmp(in->name, "memory") != 0) {
-        in->error = arena_printf(&q->l->arena,
+    bool is_cpu = strcmp(in->name, "cpu") == 0;
+    const json_t *pod;
+    struct usage u;
+    size_t i;
+
+    if (!is_cpu && strcmp(in->name, "memory") != 0) {
+        in->error = arena_printf(q->arena,
                                  "unable to get metrics for resource %s: cpu and memory are known",
                                  in->name)
                         .p;
         return;
     }
-    match(q, "__name__",
-          q->is_rate ? "container_cpu_usage_seconds_total" : "container_memory_working_set_bytes");
-    if (in->metric.container.n)
-        match(q, "container", arena_strdup(&q->l->arena, in->metric.container));
-    q->is_per_pod = true;
-    run(q, in, db);
+    json_array_foreach (l->pods, i, pod) {
+        if (!adapter_pod_usage(db, pod, in->metric.container, l->scene.now_ms,
+                               window_of(&in->pods[i], l->scene.now_ms), &u))
+            continue;
+        *add_sample(q) = (struct hpa_sample){str_of(json_text(pod, "metadata.name", "")), u.at_ms,
+                                             u.window_ms, adapter_milli(is_cpu ? u.cpu : u.memory)};
+    }
 }
 
-static void read_object(struct query *q, struct hpa_input *in, const json_t *block)
-{
-    const char *kind = json_text(block, "describedObject.kind", "");
-    char *label = arena_strdup(&q->l->arena, str_of(kind));
+/* --- the others: by the series' name --- */
 
-    (void)in;
-    for (char *c = label; *c; c++)
+static const char *lower(struct query *q, const char *text)
+{
+    char *t = arena_strdup(q->arena, str_of(text));
+
+    for (char *c = t; *c; c++)
         *c = (char)tolower((unsigned char)*c);
-    match(q, label, json_text(block, "describedObject.name", ""));
+    return t;
+}
+
+static void read_named(struct query *q, struct hpa_look *l, struct hpa_input *in, struct tsdb *db)
+{
+    const json_t *block = json_object_get(in->json, in->metric.type == HPA_PODS     ? "pods"
+                                                    : in->metric.type == HPA_OBJECT ? "object"
+                                                                                    : "external"),
+                 *selector = json_at(block, "metric.selector");
+    struct adapter_query a = {
+        .db = db, .ns = l->ns, .name = str_of(in->name), .now_ms = l->scene.now_ms};
+    struct selector *sel = NULL;
+    struct err err = ERR_INIT;
+
+    if (json_is_object(selector) && selector_from_json(selector, false, &sel, &err) < 0) {
+        in->error = arena_printf(q->arena, "metric.selector: %s", err.msg).p;
+        return;
+    }
+    a.selector = sel;
+    if (in->metric.type == HPA_OBJECT) {
+        a.kind = str_of(lower(q, json_text(block, "describedObject.kind", "")));
+        a.object = str_of(json_text(block, "describedObject.name", ""));
+    }
+    adapter_each(&a, in->metric.type == HPA_PODS ? add_of_pod : add_value, q);
+    selector_free(sel);
+    if (in->metric.type == HPA_OBJECT && q->n > 1)
+        in->error = "expected exactly one series for the object, there are several";
 }
 
 void hpa_value_read(struct hpa_look *l, struct hpa_input *in, struct tsdb *db)
 {
-    struct query q = {.l = l};
-    const json_t *block;
+    struct query q = {.arena = &l->arena};
 
     if (in->is_unknown_type || in->error)
         return;
-    match(&q, "namespace", arena_strdup(&l->arena, l->ns));
-    if (in->metric.type == HPA_RESOURCE || in->metric.type == HPA_CONTAINER_RESOURCE) {
-        read_resource(&q, in, db);
-        return;
-    }
-    block = json_object_get(in->json, in->metric.type == HPA_PODS     ? "pods"
-                                      : in->metric.type == HPA_OBJECT ? "object"
-                                                                      : "external");
-    match(&q, "__name__", in->name);
-    match_selector(&q, json_at(block, "metric.selector"));
-    q.is_per_pod = in->metric.type == HPA_PODS;
-    if (in->metric.type == HPA_OBJECT)
-        read_object(&q, in, block);
-    run(&q, in, db);
-    if (in->metric.type == HPA_OBJECT && in->n_values > 1)
-        in->error = "expected exactly one series for the object, there are several";
+    if (in->metric.type == HPA_RESOURCE || in->metric.type == HPA_CONTAINER_RESOURCE)
+        read_resource(&q, l, in, db);
+    else
+        read_named(&q, l, in, db);
+    in->samples = q.samples;
+    in->n_samples = q.samples ? q.n : 0;
+    in->values = q.values;
+    in->n_values = q.values ? q.n : 0;
 }
 
 void hpa_values_read(struct hpa_look *l, struct tsdb *db)

@@ -218,28 +218,37 @@ static bool term_matches(const struct term *t, struct str v)
     return false;
 }
 
-bool selector_matches(const struct selector *s, const struct object *o)
+bool selector_matches_by(const struct selector *s, struct str (*label)(void *arg, const char *key),
+                         void *arg)
 {
     if (!s)
         return true;
     if (s->matches_nothing)
         return false;
     for (size_t i = 0; i < s->n; i++)
-        if (!term_matches(&s->terms[i], object_label(o, s->terms[i].key)))
+        if (!term_matches(&s->terms[i], label(arg, s->terms[i].key)))
             return false;
     return true;
 }
 
+static struct str label_of_object(void *arg, const char *key)
+{
+    return object_label(arg, key);
+}
+
+bool selector_matches(const struct selector *s, const struct object *o)
+{
+    return selector_matches_by(s, label_of_object, (void *)(uintptr_t)o);
+}
+
+static struct str label_of_json(void *arg, const char *key)
+{
+    return json_strv(json_object_get(arg, key));
+}
+
 bool selector_matches_labels(const struct selector *s, const json_t *labels)
 {
-    if (!s)
-        return true;
-    if (s->matches_nothing)
-        return false;
-    for (size_t i = 0; i < s->n; i++)
-        if (!term_matches(&s->terms[i], json_strv(json_object_get(labels, s->terms[i].key))))
-            return false;
-    return true;
+    return selector_matches_by(s, label_of_json, (void *)(uintptr_t)labels);
 }
 
 static int by_key(const void *a, const void *b)

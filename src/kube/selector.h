@@ -19,6 +19,9 @@ int selector_from_json(const json_t *tree, bool plain, struct selector **ret, st
 void selector_free(struct selector *s);
 bool selector_matches(const struct selector *s, const struct object *o); /* NULL s matches all */
 bool selector_matches_labels(const struct selector *s, const json_t *labels); /* a label map */
+/* Labels by a function: STR_NONE where there is none. */
+bool selector_matches_by(const struct selector *s, struct str (*label)(void *arg, const char *key),
+                         void *arg);
 /* The text form, sorted as Kubernetes prints it ("app=web,x in (a,b)"). */
 void selector_text(const struct selector *s, struct buf *out);
 

@@ -4,78 +4,33 @@
  * is what a cgroup could not reclaim either (mapped files, such as weights, do not count). CPU: as
  * many processors as the limit needs, the least used ones; the fraction as niceness, each step of
  * which gives a fifth less against others. Never RLIMIT_AS: it counts what is only reserved. */
-#include <dirent.h>
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "codec/quantity.h"
 #include "node/node_int.h"
 
-#define DEPTH_MAX 8 /* of a container's process tree */
 #define CPUS_MAX 64
-
-static int64_t private_bytes(pid_t pid)
-{
-    char path[64];
-    long long size, resident = 0, shared = 0;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-    f = fopen(path, "re");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%lld %lld %lld", &size, &resident, &shared) != 3)
-        resident = shared = 0;
-    fclose(f);
-    return (resident - shared) * sysconf(_SC_PAGESIZE);
-}
-
-/* Of all below pid. The shim takes in what loses its parent, so that nothing escapes. */
-static int64_t descendants_bytes(pid_t pid, int depth)
-{
-    AUTO_FREE char *tasks = mem_printf("/proc/%d/task", (int)pid);
-    DIR *d = depth < DEPTH_MAX ? opendir(tasks) : NULL;
-    struct dirent *e;
-    int64_t sum = 0;
-
-    while (d && (e = readdir(d))) {
-        AUTO_FREE char *path = mem_printf("%s/%s/children", tasks, e->d_name);
-        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
-        int child;
-
-        while (f && fscanf(f, "%d", &child) == 1)
-            sum += private_bytes(child) + descendants_bytes(child, depth + 1);
-        if (f)
-            fclose(f);
-    }
-    if (d)
-        closedir(d);
-    return sum;
-}
 
 void limits_check_memory(struct container *c)
 {
     const char *limit = json_text(c->spec, "resources.limits.memory", NULL);
     struct quantity q;
-    int64_t used;
+    struct proc_usage now;
 
     if (c->state != C_RUNNING || c->was_oom || !limit ||
         quantity_parse(str_of(limit), &q, NULL) < 0)
         return;
-    used = descendants_bytes(c->shim.shim, 0);
-    if (used == 0) /* a kernel without lists of children */
-        used = private_bytes(c->shim.child);
-    if (used <= quantity_value(&q))
+    proc_tree_usage(&c->shim, &now);
+    if (now.private_bytes <= quantity_value(&q))
         return;
     c->was_oom = true;
     container_say(c, EVENT_WARNING, "OOMKilling",
                   "Container %s holds %lld MiB, over its limit of %s: killed", c->name,
-                  (long long)(used >> 20), limit);
+                  (long long)(now.private_bytes >> 20), limit);
     container_signal(c, SIGUSR1);
 }
 

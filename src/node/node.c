@@ -209,6 +209,7 @@ int node_new(const struct node_options *o, struct node **ret, struct err *err)
     loop_timer_init(&n->heartbeat, o->loop, on_heartbeat, n);
     loop_timer_start(&n->memory_timer, MEMORY_MS);
     loop_timer_start(&n->heartbeat, 0);
+    usage_start(n);
     cluster_watch(o->cluster, KIND_POD, on_pod, n);
     *ret = n;
     return 0;
@@ -261,6 +262,7 @@ void node_free(struct node *n)
         npod_free(all[i]);
     free(all);
     table_done(&n->pods);
+    usage_stop(n);
     free(n->self_dir);
     free(n);
 }

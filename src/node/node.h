@@ -10,6 +10,7 @@
 #include "kube/cluster.h"
 #include "net/http_client.h"
 #include "node/addresses.h"
+#include "tsdb/tsdb.h"
 
 struct node;
 
@@ -24,6 +25,7 @@ struct node_options {
     /* Called when a pod is to end: done(arg) when no request is in flight to it. May be NULL. */
     void (*drain)(void *ctx, struct str uid, void (*done)(void *arg), void *arg);
     void *drain_ctx;
+    struct tsdb *db; /* takes what containers use (tsdb/usage.h); NULL: nothing is sampled */
     int64_t backoff_unit_ms; /* of CrashLoopBackOff; 0: 10,000 */
 };
 

@@ -25,6 +25,14 @@ struct probe {
     const char *name; /* "Readiness" ... */
 };
 
+/* usage.c: a container's samples; zeroed: none yet. */
+struct usage_track {
+    struct series *cpu, *memory; /* own references */
+    int attempt;
+    int64_t cpu_ns, seen_ns; /* the counter; what its processes summed up to last */
+    int falls;
+};
+
 struct container {
     struct npod *pod;
     const json_t *spec; /* borrowed from the pod's tree */
@@ -46,6 +54,7 @@ struct container {
     int64_t backoff_ms, run_started_ms;
     struct loop_timer restart_timer;
     struct probe readiness, liveness, startup;
+    struct usage_track usage;
 };
 
 struct hook; /* hooks.c */
@@ -71,7 +80,8 @@ struct node {
     char *self_dir;    /* where flyball and flyball-shim are */
     long uid, gid;     /* -1: as we are */
     struct table pods; /* uid -> npod */
-    struct loop_timer memory_timer, heartbeat;
+    struct loop_timer memory_timer, heartbeat, usage_timer;
+    struct series *cpu_series, *memory_series; /* of the machine */
     bool is_stopping;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -106,6 +116,22 @@ void container_exited(struct container *c);             /* its shim has ended */
 void container_unwatch(struct container *c);            /* closes its descriptors */
 __attribute__((format(printf, 4, 5))) void container_say(struct container *c, enum event_type type,
                                                          const char *reason, const char *fmt, ...);
+
+/* proc.c */
+struct proc_usage {
+    int64_t cpu_ns;        /* of what lives, and of what ended and was waited for */
+    int64_t private_bytes; /* what could not be reclaimed: mapped files do not count */
+    size_t processes;
+};
+/* All processes below the shim. */
+void proc_tree_usage(const struct shim_state *s, struct proc_usage *ret);
+/* The whole machine: private_bytes is what is not available to others. */
+bool proc_machine_usage(struct proc_usage *ret);
+
+/* usage.c */
+void usage_start(struct node *n);
+void usage_stop(struct node *n);
+void usage_end(struct container *c); /* it has ended, or is let go */
 
 /* limits.c */
 void limits_check_memory(struct container *c);

@@ -166,6 +166,7 @@ void npod_free(struct npod *p)
 
         probes_stop(c);
         container_unwatch(c);
+        usage_end(c);
         loop_timer_stop(&c->restart_timer);
         json_decref(c->last_state);
     }

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """HorizontalPodAutoscalers that users make (autoscaling/v2), on a Deployment whose pods say what they are told to."""
 import json
+import re
 import urllib.request
 
 import pytest
 import yaml
 
-from conftest import wait_for
+from conftest import kubectls, wait_for
 
 # A pod that exposes one gauge; POST sets it. It binds its own address, as pods on one machine must.
 SERVER = """
@@ -169,3 +170,120 @@ def test_the_hpa_of_a_scaledobject_is_not_decided_twice(web):
     rescales = [e for e in web.get("events")["items"] if e["reason"] == "SuccessfulRescale"]
     assert [e.get("count", 1) for e in rescales] == [1], rescales
     assert "external metric s0-prometheus(&LabelSelector{MatchLabels:map[string]string{scaledobject.keda.sh/name: web,}" in rescales[0]["message"]
+
+
+# --- resource metrics: what containers use ---
+
+# Holds as many MiB as it is told by its first argument and burns CPU if there is a second one.
+USER = """
+import sys, time
+hold = bytearray(b'x') * (int(sys.argv[1]) << 20)
+while len(sys.argv) > 2:
+    pass
+time.sleep(3600)
+"""
+
+
+def user(name="web", mib=40, burns=False, cpu="10m", memory="20Mi", replicas=1, more=()):
+    command = ["/usr/bin/python3", "-c", USER, str(mib)] + (["burn"] if burns else [])
+    d = deployment(name, replicas)
+    d["spec"]["template"]["metadata"].pop("annotations")
+    d["spec"]["template"]["spec"] = {"containers": [
+        {"name": "app", "image": "local/app", "command": command,
+         "resources": {"requests": {"cpu": cpu, "memory": memory}}}, *more],
+        "terminationGracePeriodSeconds": 0}
+    return d
+
+
+def resource(name, container=None, **target):
+    kind = "Utilization" if "averageUtilization" in target else "AverageValue"
+    block = {"name": name, "target": {"type": kind, **target}}
+    if container:
+        return {"type": "ContainerResource", "containerResource": {**block, "container": container}}
+    return {"type": "Resource", "resource": block}
+
+
+@pytest.mark.parametrize("kubectl", kubectls(), ids=lambda p: p.replace("/", "_"))
+def test_kubectl_top_says_what_pods_and_the_node_use(flyball_factory, kubectl):
+    f = flyball_factory(kubectl=kubectl)
+    idle = {"name": "idle", "image": "x", "command": ["/bin/sleep", "3600"]}
+    create(f, user(burns=True, more=[idle]))
+
+    def top(*args):
+        return [line.split() for line in f.kubectl("top", *args, "--no-headers", check=False).stdout.splitlines()]
+
+    name, cpu, memory = wait_for("top pods", lambda: top("pods"), 15)[0]
+    assert name.startswith("web-")
+    assert int(memory.removesuffix("Mi")) in range(41, 61), memory
+    wait_for("the CPU it burns", lambda: int(top("pods")[0][1].removesuffix("m")) > 100, 20)
+    containers = {row[1]: row[2:] for row in top("pods", "--containers")}
+    assert set(containers) == {"app", "idle"}
+    assert int(containers["idle"][0].removesuffix("m")) < 20
+    assert int(containers["app"][0].removesuffix("m")) > 100
+    assert top("pods", "-l", "app=other") == []
+    node = top("nodes")[0]
+    assert int(node[1].removesuffix("m")) > 100 and int(node[3].removesuffix("Mi")) > 40, node
+    raw = json.loads(f.kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/" + name).stdout)
+    assert raw["kind"] == "PodMetrics" and raw["metadata"]["labels"]["app"] == "web" and raw["window"].endswith("s")
+    assert {c["name"] for c in raw["containers"]} == {"app", "idle"}
+    missing = f.kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/none", check=False)
+    assert "NotFound" in missing.stderr and "default/none" in missing.stderr
+
+
+def test_memory_and_cpu_against_requests_and_as_values(flyball):
+    create(flyball, user(mib=40), hpa([resource("memory", averageUtilization=100)], max_replicas=4))
+    # about 45 MiB of 20 Mi requested: above 100 % whatever the size
+    wait_for("up to maxReplicas", lambda: replicas(flyball) == 4, 20)
+    status = wait_for("its status", lambda: (lambda s: s if s.get("currentMetrics") else None)(
+        flyball.get("hpa", "web")["status"]), 5)
+    current = status["currentMetrics"][0]["resource"]["current"]
+    assert 190 < current["averageUtilization"] < 300, current
+    assert status["conditions"][1]["message"].endswith(
+        "successfully calculate a replica count from memory resource utilization (percentage of request)")
+    out = flyball.kubectl("get", "hpa", "web").stdout
+    assert re.search(r"Deployment/web\s+memory: 2\d\d%/100%", out), out
+    flyball.kubectl("patch", "hpa", "web", "--type", "merge", "-p", json.dumps(
+        {"spec": {"metrics": [resource("memory", container="app", averageValue="200Mi")]}}))
+    wait_for("down when the target is far", lambda: replicas(flyball) == 1, 10)
+    wait_for("the value as a quantity", lambda: re.fullmatch(r"\d+[KM]i", flyball.get("hpa", "web")["status"][
+        "currentMetrics"][0]["containerResource"]["current"]["averageValue"]), 5)
+
+
+def test_cpu_of_a_ready_pod_counts_and_one_without_request_is_an_error(flyball):
+    create(flyball, user(burns=True, mib=1), hpa([resource("cpu", averageUtilization=80)], max_replicas=3))
+    wait_for("above 80 % of 10m: three", lambda: replicas(flyball) == 3, 30)
+    events = flyball.kubectl("describe", "hpa", "web").stdout
+    assert "reason: cpu resource utilization (percentage of request) above target" in events
+    bad = user("other", mib=1)
+    del bad["spec"]["template"]["spec"]["containers"][0]["resources"]
+    create(flyball, bad, hpa([resource("cpu", averageUtilization=80)], name="other", target="other"))
+    c = wait_for("the condition says so", lambda: (lambda c: c if c["reason"] == "FailedGetResourceMetric" and
+                                                   "missing request" in c["message"] else None)(
+        conditions(flyball, "other")["ScalingActive"]), 15)
+    assert "missing request for cpu in container app of Pod other-" in c["message"]
+
+
+def test_metrics_apis_answer_what_the_hpa_reads(web):
+    say(web, 2.5)
+
+    def raw(path, check=True):
+        r = web.kubectl("get", "--raw", path, check=check)
+        return json.loads(r.stdout) if check else r
+
+    groups = [g["name"] for g in raw("/apis")["groups"]]
+    assert groups[-3:] == ["metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"]
+    custom = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default"
+    item = wait_for("the pod's value", lambda: (lambda i: i if i and i[0]["value"] == "2500m" else None)(
+        raw(custom + "/pods/*/app_load?labelSelector=app%3Dweb")["items"]), 5)[0]
+    assert item["describedObject"]["name"].startswith("web-") and item["metric"] == {"name": "app_load", "selector": None}
+    assert raw(custom + "/pods/*/app_load?labelSelector=app%3Dother")["items"] == []
+    assert raw(custom + "/pods/*/app_load?metricLabelSelector=service+in+(a,web)")["items"][0]["value"] == "2500m"
+    assert raw(custom + "/pods/*/app_load?metricLabelSelector=service!%3Dweb")["items"] == []
+    old = raw("/apis/custom.metrics.k8s.io/v1beta1/namespaces/default/services/web/app_load")["items"][0]
+    assert old["metricName"] == "app_load" and old["describedObject"] == {
+        "kind": "Service", "namespace": "default", "name": "web", "apiVersion": "v1"}
+    assert "could not find the metric nothing" in raw(custom + "/services/web/nothing", check=False).stderr
+    external = "/apis/external.metrics.k8s.io/v1beta1"
+    assert [r["name"] for r in raw(external)["resources"]] == ["externalmetrics"]
+    items = raw(external + "/namespaces/default/app_load?labelSelector=service%3Dweb")["items"]
+    assert [(i["metricName"], i["metricLabels"], i["value"]) for i in items] == [("app_load", None, "2500m")]
