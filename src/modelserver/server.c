@@ -79,14 +79,11 @@ static void get_metrics(struct model_server *s, struct http_x *x)
 {
     struct str accept = http_header_get(&http_x_request(x)->headers, "accept");
     bool om = str_find(accept, STR("application/openmetrics-text")) >= 0;
-    struct buf out = BUF_INIT;
 
-    vllm_metrics_write(s->metrics, om, &out);
     http_x_reply(x, 200,
                  om ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                     : "text/plain; version=0.0.4; charset=utf-8",
-                 NULL, buf_str(&out));
-    buf_done(&out);
+                 NULL, vllm_metrics_page(s->metrics, om));
 }
 
 /* One answer for both families of clients: KServe reads "models", OpenAI's read "object" and

@@ -110,8 +110,16 @@ struct vllm_metrics {
     uint64_t finished[FINISH_COUNT];
     double running, waiting, kv_usage;
     int max_model_len, block_size, num_blocks;
-    int step_tokens; /* of the step being committed */
+    int step_tokens;     /* of the step being committed */
+    struct buf pages[2]; /* as last written, text and OpenMetrics; empty: something has changed */
 };
+
+/* An idle server is scraped four times a second: the page is made only when a number is new. */
+static void changed(struct vllm_metrics *m)
+{
+    buf_clear(&m->pages[0]);
+    buf_clear(&m->pages[1]);
+}
 
 static void add_escaped(struct buf *out, const char *s)
 {
@@ -170,6 +178,8 @@ void vllm_metrics_free(struct vllm_metrics *m)
     if (!m)
         return;
     free(m->labels);
+    buf_done(&m->pages[0]);
+    buf_done(&m->pages[1]);
     free(m);
 }
 
@@ -182,6 +192,7 @@ static void observe(struct vllm_metrics *m, enum histogram_id id, double v)
         i++;
     h->counts[i]++;
     h->sum += v;
+    changed(m);
 }
 
 static double seconds(int64_t from_ns, int64_t to_ns)
@@ -191,6 +202,8 @@ static double seconds(int64_t from_ns, int64_t to_ns)
 
 void vllm_metrics_gauges(struct vllm_metrics *m, int running, int waiting, double kv_usage)
 {
+    if (m->running != running || m->waiting != waiting || m->kv_usage != kv_usage)
+        changed(m);
     m->running = running;
     m->waiting = waiting;
     m->kv_usage = kv_usage;
@@ -198,6 +211,7 @@ void vllm_metrics_gauges(struct vllm_metrics *m, int running, int waiting, doubl
 
 void vllm_metrics_planned(struct vllm_metrics *m, const struct sched_step *step)
 {
+    changed(m);
     m->c[C_PREEMPTIONS] += step->preempted;
     m->c[C_CACHE_QUERIES] += (double)step->cache_queries;
     m->c[C_CACHE_HITS] += (double)step->cache_hits;
@@ -218,6 +232,7 @@ void vllm_metrics_step_ends(struct vllm_metrics *m)
 void vllm_metrics_token(struct vllm_metrics *m, struct generation_times *t, int n_prompt,
                         int cached, int64_t now_ns)
 {
+    changed(m);
     m->c[C_GENERATION]++;
     m->step_tokens++;
     if (t->first_token_ns == 0) {
@@ -236,6 +251,7 @@ void vllm_metrics_token(struct vllm_metrics *m, struct generation_times *t, int 
 void vllm_metrics_finish(struct vllm_metrics *m, const struct generation_times *t, int n_prompt,
                          int cached, int n_output, enum finish_reason reason, int64_t now_ns)
 {
+    changed(m);
     m->finished[reason]++;
     observe(m, H_E2E, seconds(t->arrival_ns, now_ns));
     if (t->params_n)
@@ -355,7 +371,7 @@ static void write_histogram(const struct vllm_metrics *m, struct buf *out, enum 
     sample(m, out, histograms[id].name, "_sum", "", h->sum);
 }
 
-void vllm_metrics_write(const struct vllm_metrics *m, bool openmetrics, struct buf *out)
+static void write_page(const struct vllm_metrics *m, bool openmetrics, struct buf *out)
 {
     static const char *const reasons[FINISH_COUNT] = {"stop", "length", "abort"};
     /* OpenMetrics names a counter's family without _total */
@@ -383,6 +399,15 @@ void vllm_metrics_write(const struct vllm_metrics *m, bool openmetrics, struct b
         write_histogram(m, out, (enum histogram_id)i);
     if (openmetrics)
         buf_add_cstr(out, "# EOF\n");
+}
+
+struct str vllm_metrics_page(struct vllm_metrics *m, bool openmetrics)
+{
+    struct buf *page = &m->pages[openmetrics];
+
+    if (page->n == 0)
+        write_page(m, openmetrics, page);
+    return buf_str(page);
 }
 
 void vllm_metrics_totals(const struct vllm_metrics *m, int64_t *ret_prompt, int64_t *ret_generated)

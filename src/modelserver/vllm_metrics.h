@@ -36,8 +36,9 @@ void vllm_metrics_token(struct vllm_metrics *m, struct generation_times *t, int 
                         int cached, int64_t now_ns);
 void vllm_metrics_finish(struct vllm_metrics *m, const struct generation_times *t, int n_prompt,
                          int cached, int n_output, enum finish_reason reason, int64_t now_ns);
-/* The page, Prometheus text 0.0.4, or OpenMetrics 1.0 with "# EOF". */
-void vllm_metrics_write(const struct vllm_metrics *m, bool openmetrics, struct buf *out);
+/* The page, Prometheus text 0.0.4, or OpenMetrics 1.0 with "# EOF". Borrowed until a number
+ * changes. */
+struct str vllm_metrics_page(struct vllm_metrics *m, bool openmetrics);
 /* For the log line: totals so far. */
 void vllm_metrics_totals(const struct vllm_metrics *m, int64_t *ret_prompt, int64_t *ret_generated);
 

@@ -55,7 +55,6 @@ static void on_due(void *arg)
     struct http_call *c = arg;
     struct sim *s = c->sim;
     struct sim_pod *p = c->has_addr ? sim_pod_at(s, &c->addr) : NULL;
-    struct buf page = BUF_INIT;
 
     if (s->fault == SIM_SCRAPES_HANG) {
         fail(c, ERR_TIMEOUT, "no answer in time");
@@ -64,10 +63,8 @@ static void on_due(void *arg)
     } else if (s->fault == SIM_SCRAPES_GARBAGE) {
         answer(c, 200, STR("<html>hello</html>\n"), NULL);
     } else {
-        vllm_metrics_write(p->metrics, false, &page);
-        answer(c, 200, buf_str(&page), NULL);
+        answer(c, 200, vllm_metrics_page(p->metrics, false), NULL);
     }
-    buf_done(&page);
 }
 
 static struct http_call *sim_send(struct http_client *client, const struct http_call_options *o)

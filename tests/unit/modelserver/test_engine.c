@@ -78,18 +78,12 @@ static void ask(struct bench *b, struct client *c, int n_prompt, int max_tokens)
 /* The value of the first sample that starts with `series`, or -1. */
 static double value(struct bench *b, const char *series)
 {
-    struct buf page = BUF_INIT;
-    const char *at;
-    double v = -1;
+    const char *page = vllm_metrics_page(b->metrics, false).p;
 
-    vllm_metrics_write(b->metrics, false, &page);
-    for (at = buf_cstr(&page); (at = strstr(at, series)); at++)
-        if (at == page.p || at[-1] == '\n') {
-            v = strtod(strchr(at, ' '), NULL);
-            break;
-        }
-    buf_done(&page);
-    return v;
+    for (const char *at = page; (at = strstr(at, series)); at++)
+        if (at == page || at[-1] == '\n')
+            return strtod(strchr(at, ' '), NULL);
+    return -1;
 }
 
 static void every_series_is_there_at_zero_before_the_first_request(void **state)
