@@ -238,6 +238,7 @@ static void start_controllers(struct instance *i)
     web_publish_service(c, &web);
     i->world = (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web};
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
+    i->world.hub = trigger_hub_new(c);
     i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});
 }
 
@@ -306,6 +307,7 @@ void instance_free(struct instance *i)
     push_port_free(i->otlp_port);
     push_port_free(i->scaler_port);
     controllers_free(i->controllers);
+    trigger_hub_free(i->world.hub);
     rounds_free(i->rounds);
     node_free(i->node);
     gateway_free(i->gateway);

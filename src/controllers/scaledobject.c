@@ -108,6 +108,11 @@ static struct scaler *scaler_of(struct scaledobject_controller *c, const struct 
     return s;
 }
 
+static bool uses_modifiers(const json_t *so)
+{
+    return json_object_size(json_at(so, "spec.advanced.scalingModifiers")) > 0;
+}
+
 static bool make_triggers(struct scaler *s, const struct object *o, const json_t *so,
                           struct err *err)
 {
@@ -122,7 +127,10 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
     json_array_foreach ((json_t *)list, i, t) {
         struct trigger_options options = {.world = s->c->d.world,
                                           .ns = o->ns,
+                                          .so_name = o->name,
                                           .spec = t,
+                                          .scale_target = json_at(so, "spec.scaleTargetRef"),
+                                          .has_modifiers = uses_modifiers(so),
                                           .index = (int)i,
                                           .poll_ms = poll ? poll : POLL_DEFAULT_MS,
                                           .changed = on_answer,

@@ -2,6 +2,7 @@
 #include "kube/defaults.h"
 
 #include "base/mem.h"
+#include "codec/base64.h"
 #include "codec/quantity.h"
 
 /* The object at key, made where it is missing; NULL where o itself is of another shape (validation
@@ -192,21 +193,6 @@ void default_service(json_t *o)
     }
 }
 
-static void add_base64(struct buf *out, struct str s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < s.n; i += 3) {
-        size_t n = s.n - i < 3 ? s.n - i : 3;
-        unsigned v = (unsigned char)s.p[i] << 16;
-
-        v |= n > 1 ? (unsigned)(unsigned char)s.p[i + 1] << 8 : 0;
-        v |= n > 2 ? (unsigned char)s.p[i + 2] : 0;
-        for (size_t k = 0; k < 4; k++)
-            buf_add_char(out, k <= n ? digits[(v >> (18 - 6 * k)) & 63] : '=');
-    }
-}
-
 void default_secret(json_t *o)
 {
     json_t *plain = json_object_get(o, "stringData"), *v;
@@ -218,7 +204,7 @@ void default_secret(json_t *o)
     json_object_foreach (plain, key, v) {
         struct buf b = BUF_INIT;
 
-        add_base64(&b, json_strv(v));
+        base64_encode(&b, json_strv(v));
         json_object_set_new(child(o, "data"), key, json_str_new(buf_str(&b)));
         buf_done(&b);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "codec/base64.h"
 #include "codec/protobuf.h"
 #include "kube/schema.h"
 
@@ -42,20 +43,10 @@ static int64_t find_int(struct str message, uint64_t number)
 
 static json_t *base64(struct str s)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct buf b = BUF_INIT;
     json_t *text;
 
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t v = (uint32_t)(uint8_t)s.p[i] << 16;
-
-        v |= i + 1 < s.n ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0;
-        v |= i + 2 < s.n ? (uint8_t)s.p[i + 2] : 0;
-        buf_add_char(&b, digits[v >> 18]);
-        buf_add_char(&b, digits[v >> 12 & 63]);
-        buf_add_char(&b, i + 1 < s.n ? digits[v >> 6 & 63] : '=');
-        buf_add_char(&b, i + 2 < s.n ? digits[v & 63] : '=');
-    }
+    base64_encode(&b, s);
     text = json_str_new(buf_str(&b));
     buf_done(&b);
     return text;

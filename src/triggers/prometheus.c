@@ -61,7 +61,7 @@ static bool next_pair(struct str *rest, struct str *part, struct str *k, struct 
 static int parse_parameters(const struct trigger *t, const json_t *meta, struct buf *extra,
                             struct err *err)
 {
-    AUTO_FREE char *text = meta_text(meta, "queryParameters");
+    AUTO_FREE char *text = meta_text(t, meta, "queryParameters");
     struct str rest = str_of(text), part, k, v;
     bool ok;
 
@@ -87,7 +87,7 @@ static bool is_header(struct str s)
 
 static int parse_headers(struct prometheus *p, const json_t *meta, struct err *err)
 {
-    AUTO_FREE char *text = meta_text(meta, "customHeaders");
+    AUTO_FREE char *text = meta_text(&p->t, meta, "customHeaders");
     struct str rest = str_of(text), part, k, v;
     bool ok;
 
@@ -103,8 +103,8 @@ static int parse_headers(struct prometheus *p, const json_t *meta, struct err *e
 
 static int check_auth_modes(const struct trigger *t, const json_t *meta, struct err *err)
 {
-    AUTO_FREE char *many = meta_text(meta, "authModes");
-    AUTO_FREE char *one = meta_text(meta, "authMode");
+    AUTO_FREE char *many = meta_text(t, meta, "authModes");
+    AUTO_FREE char *one = meta_text(t, meta, "authMode");
 
     if (!many && !one)
         return 0;
@@ -117,14 +117,14 @@ static int check_auth_modes(const struct trigger *t, const json_t *meta, struct 
 static int parse(struct trigger *t, const json_t *meta, struct err *err)
 {
     struct prometheus *p = (struct prometheus *)t;
-    AUTO_FREE char *ns = meta_text(meta, "namespace");
+    AUTO_FREE char *ns = meta_text(t, meta, "namespace");
     struct buf extra = BUF_INIT;
     struct err bad = ERR_INIT;
     bool insecure = false;
 
     meta_required(t, meta, "serverAddress", &p->address, err);
     meta_required(t, meta, "query", &t->query, err);
-    meta_threshold(t, meta, "threshold", err);
+    meta_threshold(t, meta, "threshold", false, err);
     meta_number(t, meta, "activationThreshold", false, 0, &t->activation, err);
     meta_flag(t, meta, "ignoreNullValues", true, &p->ignore_null, err);
     meta_flag(t, meta, "unsafeSsl", false, &insecure, err);

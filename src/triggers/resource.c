@@ -26,7 +26,7 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
                    t->metric_type);
     if (json_object_get(meta, "type"))
         meta_wrong(t, err, "\"type\" is gone since KEDA 2.18: use metricType beside metadata");
-    r->container = meta_text(meta, "containerName");
+    r->container = meta_text(t, meta, "containerName");
     if (meta_required(t, meta, "value", &t->query, err) < 0)
         return err->code;
     if (is_percent

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "codec/quantity.h"
+#include "triggers/hub_int.h"
 #include "triggers/metric_name.h"
 #include "triggers/trigger_int.h"
 
@@ -48,25 +49,104 @@ static int check_metric_type(const struct trigger *t, struct err *err)
                    t->metric_type);
 }
 
-/* What would be left out silently changes who is asked, and as whom. */
-static int check_authentication(const json_t *spec, struct err *err)
-{
-    const char *name = json_text(spec, "authenticationRef.name", "");
+/* --- authentication --- */
 
-    return *name ? err_set(err, ERR_UNSUPPORTED,
-                           "authenticationRef '%s': TriggerAuthentications are not used by this "
-                           "version; put what is no secret into customHeaders",
-                           name)
-                 : 0;
+struct trigger_source {
+    json_t *spec, *scale_target;
+};
+
+static struct trigger_source *keep_source(const struct trigger_options *o)
+{
+    struct trigger_source *s;
+
+    if (o->auth || !auth_is_needed(o->spec))
+        return NULL;
+    s = mem_zalloc(sizeof(*s));
+    s->spec = json_deep_copy(o->spec);
+    s->scale_target = o->scale_target ? json_deep_copy(o->scale_target) : NULL;
+    return s;
+}
+
+static int resolve(struct trigger *t, struct auth *ret, struct err *err)
+{
+    const struct trigger_world *w = t->w;
+    struct auth_options o = {.cluster = w->cluster,
+                             .ns = str_of(t->ns),
+                             .trigger = t->source->spec,
+                             .scale_target = t->source->scale_target,
+                             .cluster_ns = str_of(w->cluster_ns ? w->cluster_ns : "keda"),
+                             .file_root = w->file_root,
+                             .tokens = w->tokens};
+
+    return auth_resolve(&o, ret, err);
+}
+
+const char *trigger_param(const struct trigger *t, const char *name)
+{
+    return auth_param(&t->auth, name);
+}
+
+const char *trigger_env(const struct trigger *t, const char *name)
+{
+    return table_get(&t->auth.env, str_of(name));
+}
+
+/* --- making one --- */
+
+static int check_pod_identity(const struct trigger *t, struct err *err)
+{
+    const char *p = t->auth.pod_identity;
+
+    return p && strcmp(p, "none") != 0
+               ? err_set(err, ERR_UNSUPPORTED,
+                         "podIdentity '%s' does not exist here: it is for clouds", p)
+               : 0;
+}
+
+/* Why a parameter is absent is rarely seen from the trigger. */
+static int explain(const struct trigger *t, const struct err *wrong, struct err *err)
+{
+    char text[sizeof(wrong->msg)];
+
+    snprintf(text, sizeof(text), "%.*s%s%.*s%s", 600, wrong->msg, t->auth.missing.n ? " (" : "",
+             300, buf_cstr(&t->auth.missing), t->auth.missing.n ? ")" : "");
+    auth_scrub(&t->auth, text);
+    return err_set(err, wrong->code, "%s", text);
+}
+
+static int parse(struct trigger *t, const json_t *spec, struct err *err)
+{
+    struct err wrong = ERR_INIT;
+
+    if (check_metric_type(t, &wrong) < 0 || check_pod_identity(t, &wrong) < 0 ||
+        t->type->parse(t, json_object_get(spec, "metadata"), &wrong) < 0)
+        return explain(t, &wrong, err);
+    return 0;
+}
+
+static void unmake(struct trigger *t)
+{
+    if (t->type->done)
+        t->type->done(t);
+    free(t->query);
+    t->query = NULL;
+    t->threshold = t->activation = 0;
+    memset((char *)t + sizeof(*t), 0, t->type->size - sizeof(*t));
+}
+
+static void start(struct trigger *t)
+{
+    if (t->type->start)
+        t->type->start(t);
 }
 
 int trigger_new(const struct trigger_options *o, struct trigger **ret, struct err *err)
 {
     const char *name = json_text(o->spec, "type", "");
-    const json_t *meta = json_object_get(o->spec, "metadata");
     const struct trigger_type *type = type_of(name);
-    struct err wrong = ERR_INIT;
+    struct err bad = ERR_INIT;
     struct trigger *t;
+    int r = 0;
 
     if (!type)
         return unknown_type(name, err);
@@ -74,35 +154,111 @@ int trigger_new(const struct trigger_options *o, struct trigger **ret, struct er
     t->type = type;
     t->w = o->world;
     t->ns = str_dup(o->ns);
+    t->so_name = str_dup(o->so_name);
+    t->given_name = mem_strdup(json_text(o->spec, "name", ""));
     t->index = o->index;
     t->poll_ms = o->poll_ms;
     t->metric_type = mem_strdup(json_text(o->spec, "metricType", ""));
     t->is_average = strcmp(t->metric_type, "Value") != 0;
+    t->has_modifiers = o->has_modifiers;
     t->changed = o->changed;
     t->changed_arg = o->arg;
-    t->name = type->is_external ? trigger_metric_name_of(name, o->index, meta, o->ns, NULL)
-                                : mem_strdup(name);
-    if (check_metric_type(t, &wrong) < 0 || check_authentication(o->spec, &wrong) < 0 ||
-        type->parse(t, meta, &wrong) < 0) {
-        trigger_free(t);
-        return err_set(err, wrong.code, "%s", wrong.msg);
+    t->name = type->is_external
+                  ? trigger_metric_name_of(name, o->index, json_object_get(o->spec, "metadata"),
+                                           o->ns, NULL)
+                  : mem_strdup(name);
+    t->source = keep_source(o);
+    list_init(&t->hub_link);
+    if (o->auth) {
+        t->auth = *o->auth;
+        *o->auth = (struct auth){0};
+    } else if (t->source) {
+        r = resolve(t, &t->auth, &bad);
     }
-    if (type->start)
-        type->start(t);
+    r = r < 0 ? explain(t, &bad, err) : parse(t, o->spec, err);
+    if (r < 0) {
+        trigger_free(t);
+        return r;
+    }
+    start(t);
+    hub_add(t);
     *ret = t;
     return 0;
+}
+
+/* The same parameters from other objects, or for longer. */
+static void take_sources(struct auth *to, struct auth *from)
+{
+    struct auth was = *to;
+
+    to->sources = from->sources;
+    to->n_sources = from->n_sources;
+    to->sources_cap = from->sources_cap;
+    to->expires_ms = from->expires_ms;
+    from->sources = was.sources;
+    from->n_sources = was.n_sources;
+}
+
+static void make_anew(struct trigger *t, const struct err *bad)
+{
+    struct err err = ERR_INIT;
+    int r;
+
+    free(t->broken);
+    t->broken = NULL;
+    r = bad->code ? explain(t, bad, &err) : parse(t, t->source->spec, &err);
+    if (r == 0) {
+        start(t);
+        return;
+    }
+    unmake(t);
+    t->broken = mem_strdup(err.msg);
+}
+
+void trigger_refresh(struct trigger *t)
+{
+    struct auth fresh = {0};
+    struct err bad = ERR_INIT;
+    int r = resolve(t, &fresh, &bad);
+
+    if (r == 0 && fresh.digest == t->auth.digest && !t->broken) {
+        take_sources(&t->auth, &fresh);
+        auth_done(&fresh);
+        hub_update(t);
+        return;
+    }
+    unmake(t);
+    auth_done(&t->auth);
+    t->auth = fresh;
+    hub_update(t);
+    make_anew(t, &bad);
+    trigger_tell(t);
+}
+
+void trigger_tell(struct trigger *t)
+{
+    if (t->changed)
+        t->changed(t->changed_arg);
 }
 
 void trigger_free(struct trigger *t)
 {
     if (!t)
         return;
-    if (t->type->done)
-        t->type->done(t);
+    hub_remove(t);
+    unmake(t);
+    auth_done(&t->auth);
+    if (t->source) {
+        json_decref(t->source->spec);
+        json_decref(t->source->scale_target);
+    }
+    free(t->source);
     free(t->ns);
+    free(t->so_name);
+    free(t->given_name);
     free(t->name);
-    free(t->query);
     free(t->metric_type);
+    free(t->broken);
     free(t);
 }
 
@@ -123,12 +279,12 @@ double trigger_activation(const struct trigger *t)
 
 bool trigger_is_waiting(const struct trigger *t)
 {
-    return t->type->is_waiting && t->type->is_waiting(t);
+    return !t->broken && t->type->is_waiting && t->type->is_waiting(t);
 }
 
 bool trigger_is_builtin(const struct trigger *t)
 {
-    return t->type->is_builtin && t->type->is_builtin(t);
+    return !t->broken && t->type->is_builtin && t->type->is_builtin(t);
 }
 
 json_t *trigger_metric_spec(const struct trigger *t, const char *so_name)
@@ -156,7 +312,37 @@ void trigger_value(struct trigger *t, int64_t now, const struct trigger_target *
 {
     *m = (struct decision_metric){.state = METRIC_UNKNOWN, .is_average = t->is_average};
     snprintf(m->name, sizeof(m->name), "%.79s", t->name);
-    snprintf(m->query, sizeof(m->query), "%.159s", t->query);
+    snprintf(m->query, sizeof(m->query), "%.159s", t->query ? t->query : "");
     warning[0] = '\0';
-    t->type->value(t, now, target, m, warning, cap);
+    if (t->broken)
+        trigger_unknown(m, t->broken);
+    else
+        t->type->value(t, now, target, m, warning, cap);
+    auth_scrub(&t->auth, m->why);
+    auth_scrub(&t->auth, warning);
+}
+
+static bool is_key_of(const struct trigger_type *type, struct str key)
+{
+    if (str_ends(key, STR("FromEnv")))
+        key.n -= strlen("FromEnv");
+    for (const char *const *k = type->keys; *k; k++)
+        if (str_is(key, *k))
+            return true;
+    return false;
+}
+
+bool trigger_unexpected_keys(const json_t *spec, struct buf *out)
+{
+    const struct trigger_type *type = type_of(json_text(spec, "type", ""));
+    size_t before = out->n;
+    const char *key;
+    const json_t *v;
+
+    if (!type || !type->keys)
+        return false;
+    json_members (json_object_get(spec, "metadata"), key, v)
+        if (!is_key_of(type, str_of(key)))
+            buf_printf(out, "%s%s", out->n > before ? ", " : "", key);
+    return out->n > before;
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * KEDA triggers (keda.md 5): one file and one row a type. A trigger is made from its metadata and
- * yields a value, empty (0), or unknown with a reason. Unknown never lowers a count. */
+ * yields a value, empty (0), or unknown with a reason. Unknown never lowers a count.
+ *
+ * Authentication (auth.h) is resolved when a trigger is made, and again when one of the objects it
+ * comes from changes: the trigger is then made anew in place, and says so by `changed`. One that
+ * cannot be made any more yields unknown with the reason, until the next change. */
 #ifndef FB_TRIGGERS_TRIGGER_H
 #define FB_TRIGGERS_TRIGGER_H
 
@@ -9,6 +13,8 @@
 #include "kube/cluster.h"
 #include "net/http_client.h"
 #include "promql/promql.h"
+#include "triggers/auth.h"
+#include "triggers/hub.h"
 #include "tsdb/tsdb.h"
 
 /* What triggers look at; owned by whoever starts the controllers. */
@@ -18,6 +24,10 @@ struct trigger_world {
     struct tsdb *db;
     struct net_addr
         web; /* where our own Prometheus API listens: a query there is answered from db */
+    struct trigger_hub *hub;   /* NULL: changes of Secrets are not seen, nothing is counted */
+    const char *cluster_ns;    /* of what a ClusterTriggerAuthentication names; NULL: "keda" */
+    const char *file_root;     /* of filePath; NULL: refused */
+    struct auth_tokens tokens; /* of ServiceAccounts; may be empty */
 };
 
 struct trigger_target { /* the workload that is scaled */
@@ -30,13 +40,18 @@ struct trigger;
 struct trigger_options {
     const struct trigger_world *world; /* borrowed for life */
     struct str ns;                     /* of the ScaledObject */
+    struct str so_name;                /* may be empty */
     const json_t *spec;                /* one element of spec.triggers */
+    const json_t *scale_target;        /* spec.scaleTargetRef; may be NULL */
+    bool has_modifiers;                /* the ScaledObject has a formula */
     int index;
     int64_t poll_ms; /* of what must be polled */
     /* There is another value, or another reason why not: of triggers that no round brings one. May
      * be NULL; never called from inside a call of this header. */
     void (*changed)(void *arg);
     void *arg;
+    /* Instead of resolving any: emptied into the trigger. For tests; may be NULL. */
+    struct auth *auth;
 };
 
 /* ERR_INVALID: unknown type or bad metadata, in KEDA's words. */
@@ -55,5 +70,8 @@ void trigger_value(struct trigger *t, int64_t now_ms, const struct trigger_targe
                    struct decision_metric *ret, char *warning, size_t cap);
 /* For HPA objects: an element of spec.metrics. */
 json_t *trigger_metric_spec(const struct trigger *t, const char *so_name);
+/* Metadata keys that no trigger of this type reads, comma-separated, appended to out: KEDA's
+ * KEDA_CHECK_UNEXPECTED_SCALERS_PARAMS. False: none. */
+bool trigger_unexpected_keys(const json_t *spec, struct buf *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a type of trigger is made of. */
+ * What a type of trigger is made of. docs/adding-a-trigger.md shows how to add one. */
 #ifndef FB_TRIGGERS_TRIGGER_INT_H
 #define FB_TRIGGERS_TRIGGER_INT_H
 
@@ -8,12 +8,17 @@
 
 struct trigger_type {
     const char *name;
-    size_t size;      /* of its struct, whose first member is struct trigger */
-    bool is_external; /* its metric in the HPA is External */
-    /* Fills query, threshold and its own fields from the metadata. */
+    const char *scaler; /* what KEDA's metrics call it: "prometheusScaler" */
+    size_t size;        /* of its struct, whose first member is struct trigger */
+    bool is_external;   /* its metric in the HPA is External */
+    /* The metadata it reads, ends with NULL; NULL: takes any. */
+    const char *const *keys;
+    /* Fills query, threshold and its own fields from the metadata and trigger_param. Its own fields
+     * are zero at first. parse, start, done and again parse may follow each other: what
+     * authentication gives has changed. meta is borrowed for the call. */
     int (*parse)(struct trigger *t, const json_t *meta, struct err *err);
     void (*start)(struct trigger *t); /* after parse; may be NULL */
-    void (*done)(struct trigger *t);  /* may be NULL */
+    void (*done)(struct trigger *t);  /* also after half a parse; may be NULL */
     void (*value)(struct trigger *t, int64_t now_ms, const struct trigger_target *target,
                   struct decision_metric *ret, char *warning, size_t cap);
     bool (*is_waiting)(const struct trigger *t);     /* NULL: never */
@@ -21,16 +26,26 @@ struct trigger_type {
     json_t *(*metric_spec)(const struct trigger *t); /* NULL: External, as all others */
 };
 
+struct trigger_source; /* trigger.c: what it is made from anew */
+
 struct trigger {
     const struct trigger_type *type;
     const struct trigger_world *w;
-    char *ns, *name, *query, *metric_type; /* metric_type: "" if not given */
+    char *ns, *so_name, *name, *metric_type; /* metric_type: "" if not given */
+    char *given_name;                        /* spec.triggers[].name; "" if not given */
     int index;
     int64_t poll_ms;
-    double threshold, activation;
-    bool is_average;
+    bool is_average, has_modifiers;
     void (*changed)(void *arg);
     void *changed_arg;
+    struct auth auth;
+    struct trigger_source *source; /* NULL: nothing that may change */
+    struct list hub_link;
+    bool is_stale; /* hub.c: something it depends on has changed */
+    char *broken;  /* why it cannot be made any more; NULL: it works */
+    /* by parse: */
+    char *query; /* what texts call it by; no secret */
+    double threshold, activation;
 };
 
 extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workload, trigger_cpu,
@@ -38,25 +53,46 @@ extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workl
 
 /* The value of a metric is not known, and why. */
 void trigger_unknown(struct decision_metric *m, const char *why);
+void trigger_tell(struct trigger *t); /* calls changed */
 
-/* --- metadata: trimmed, empty counts as absent; all errors of one trigger are told together, so
- * none of these stops at what an earlier call put into err, which is never NULL (keda.md 5) --- */
+/* --- authentication: resolved before parse, the same until done. Secrets: no text may quote one
+ * --- */
+
+/* A parameter such as "bearerToken", "caCert"; trimmed. NULL: absent or empty. */
+const char *trigger_param(const struct trigger *t, const char *name);
+/* A variable of the scale target's container (of spec.scaleTargetRef.envSourceContainerName, else
+ * the first). Only known where some key of the metadata ends in FromEnv. NULL: absent. */
+const char *trigger_env(const struct trigger *t, const char *name);
+
+/* --- metadata: trimmed, empty counts as absent (then KEYFromEnv names a variable of the target's
+ * container); all errors of one trigger are told together, so none of these stops at what an
+ * earlier call put into err, which is never NULL (keda.md 5) --- */
 
 /* Adds "...; TEXT" to err; returns ERR_INVALID. */
 __attribute__((format(printf, 3, 4))) int meta_wrong(const struct trigger *t, struct err *err,
                                                      const char *fmt, ...);
 
-char *meta_text(const json_t *meta, const char *key); /* for free(); NULL: absent */
+/* For free(); NULL: absent. */
+char *meta_text(const struct trigger *t, const json_t *meta, const char *key);
+/* Whether the value is one of the environment: not to be shown. */
+bool meta_is_hidden(const struct trigger *t, const json_t *meta, const char *key);
 int meta_required(const struct trigger *t, const json_t *meta, const char *key, char **ret,
                   struct err *err);
 int meta_number(const struct trigger *t, const json_t *meta, const char *key, bool is_required,
                 double def, double *ret, struct err *err);
 int meta_flag(const struct trigger *t, const json_t *meta, const char *key, bool def, bool *ret,
               struct err *err);
+/* One of several words, compared exactly; *ret is its index, def where it is absent. words ends
+ * with NULL. */
+int meta_word(const struct trigger *t, const json_t *meta, const char *key,
+              const char *const *words, int def, int *ret, struct err *err);
 /* Go's "1m30s", or integer milliseconds; 0 and absent: def. */
 int meta_duration(const struct trigger *t, const json_t *meta, const char *key, int64_t def_ms,
                   int64_t *ret_ms, struct err *err);
-/* threshold > 0, into t->threshold */
-int meta_threshold(struct trigger *t, const json_t *meta, const char *key, struct err *err);
+/* threshold > 0, into t->threshold; may be left out, which gives 1, only if is_optional. */
+int meta_threshold(struct trigger *t, const json_t *meta, const char *key, bool is_optional,
+                   struct err *err);
+/* "no parameter NAME in the TriggerAuthentication", and why. */
+int param_missing(const struct trigger *t, const char *name, struct err *err);
 
 #endif

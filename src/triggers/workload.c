@@ -29,7 +29,7 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
         selector_parse(str_of(t->query), &w->selector, &bad) < 0)
         meta_wrong(t, err, "unable to set param \"podSelector\" value \"%s\": %s", t->query,
                    bad.msg);
-    meta_threshold(t, meta, "value", err);
+    meta_threshold(t, meta, "value", t->has_modifiers, err);
     meta_number(t, meta, "activationValue", false, 0, &t->activation, err);
     meta_flag(t, meta, "groupByNode", false, &w->by_node, err);
     return err->code;

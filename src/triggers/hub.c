@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A change marks the triggers that depend on the object; they are made anew in the next turn, one
+ * after the other, because telling of one may free others. */
+#include "triggers/hub.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "triggers/hub_int.h"
+
+#define EXPIRY_LOOK_MS 5000
+
+struct trigger_hub {
+    struct cluster *cluster;
+    struct list triggers;
+    bool is_watched[KIND_COUNT];
+    struct loop_timer soon, expiry;
+};
+
+static struct trigger *trigger_at(struct list *it)
+{
+    return container_of(it, struct trigger, hub_link);
+}
+
+static void refresh_all(void *arg)
+{
+    struct trigger_hub *h = arg;
+    struct trigger *stale;
+
+    do {
+        stale = NULL;
+        list_each (it, &h->triggers)
+            if (!stale && trigger_at(it)->is_stale)
+                stale = trigger_at(it);
+        if (stale) {
+            stale->is_stale = false;
+            trigger_refresh(stale);
+        }
+    } while (stale);
+}
+
+static void mark(struct trigger_hub *h, struct trigger *t)
+{
+    t->is_stale = true;
+    if (!loop_timer_is_running(&h->soon))
+        loop_timer_start(&h->soon, 0);
+}
+
+static void on_change(void *arg, enum cluster_event event, const struct object *was,
+                      const struct object *now)
+{
+    struct trigger_hub *h = arg;
+    const struct kind *k = now->kind;
+
+    /* of a workload only the template matters, not how many pods are ready */
+    if (event == CLUSTER_MODIFIED && k->has_generation && was->generation == now->generation)
+        return;
+    list_each (it, &h->triggers)
+        if (auth_depends_on(&trigger_at(it)->auth, k->id, now->ns, now->name))
+            mark(h, trigger_at(it));
+}
+
+/* Tokens end, and files tell nobody of their changes. */
+static void on_expiry(void *arg)
+{
+    struct trigger_hub *h = arg;
+    int64_t now = loop_wall_ms(h->cluster->loop);
+    bool any = false;
+
+    list_each (it, &h->triggers) {
+        int64_t end = trigger_at(it)->auth.expires_ms;
+
+        any |= end != 0;
+        if (end && end <= now)
+            mark(h, trigger_at(it));
+    }
+    if (any)
+        loop_timer_start(&h->expiry, EXPIRY_LOOK_MS);
+}
+
+void hub_update(struct trigger *t)
+{
+    struct trigger_hub *h = t->w->hub;
+
+    if (!h)
+        return;
+    for (size_t i = 0; i < t->auth.n_sources; i++) {
+        enum kind_id kind = t->auth.sources[i].kind;
+
+        if (!h->is_watched[kind])
+            cluster_watch(h->cluster, kind, on_change, h);
+        h->is_watched[kind] = true;
+    }
+    if (t->auth.expires_ms && !loop_timer_is_running(&h->expiry))
+        loop_timer_start(&h->expiry, EXPIRY_LOOK_MS);
+}
+
+void hub_add(struct trigger *t)
+{
+    list_init(&t->hub_link);
+    if (!t->w->hub)
+        return;
+    list_add_tail(&t->w->hub->triggers, &t->hub_link);
+    hub_update(t);
+}
+
+void hub_remove(struct trigger *t)
+{
+    list_del(&t->hub_link);
+}
+
+struct trigger_hub *trigger_hub_new(struct cluster *c)
+{
+    struct trigger_hub *h = mem_zalloc(sizeof(*h));
+
+    h->cluster = c;
+    list_init(&h->triggers);
+    loop_timer_init(&h->soon, c->loop, refresh_all, h);
+    loop_timer_init(&h->expiry, c->loop, on_expiry, h);
+    return h;
+}
+
+void trigger_hub_free(struct trigger_hub *h)
+{
+    if (!h)
+        return;
+    for (int k = 0; k < KIND_COUNT; k++)
+        if (h->is_watched[k])
+            cluster_unwatch(h->cluster, (enum kind_id)k, on_change, h);
+    loop_timer_stop(&h->soon);
+    loop_timer_stop(&h->expiry);
+    free(h);
+}

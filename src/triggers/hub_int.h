@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FB_TRIGGERS_HUB_INT_H
+#define FB_TRIGGERS_HUB_INT_H
+
+#include "triggers/trigger_int.h"
+
+/* Both do nothing without a hub. */
+void hub_add(struct trigger *t);
+void hub_remove(struct trigger *t);
+/* What the trigger depends on may be other objects now. */
+void hub_update(struct trigger *t);
+/* trigger.c: resolves authentication again, and makes the trigger anew if that gave another one. */
+void trigger_refresh(struct trigger *t);
+
+#endif
