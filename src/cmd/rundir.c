@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "codec/json.h"
 
 char *rundir_path(const char *option)
@@ -81,9 +81,11 @@ int rundir_write(const char *dir, const struct run_info *info, struct err *err)
     if (!f)
         return err_set(err, ERR_IO, "cannot write '%s': %s", tmp, strerror(errno));
     fprintf(f,
-            "{\"pid\":%d,\"api\":\"%s\",\"gateway\":\"%s\",\"web\":\"%s\",\"otlp\":\"%s\","
+            "{\"pid\":%d,\"start\":%llu,\"api\":\"%s\",\"gateway\":\"%s\",\"web\":\"%s\",\"otlp\":"
+            "\"%s\","
             "\"scaler\":\"%s\"}\n",
-            (int)info->pid, info->api, info->gateway, info->web, info->otlp, info->scaler);
+            (int)info->pid, (unsigned long long)proc_start(info->pid), info->api, info->gateway,
+            info->web, info->otlp, info->scaler);
     if (fclose(f) != 0 || rename(tmp, path) < 0)
         return err_set(err, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
     return 0;
@@ -106,6 +108,7 @@ int rundir_read(const char *dir, struct run_info *ret, struct err *err)
     AUTO_FREE char *path = file_in(dir, "run.json");
     AUTO_JSON json_t *o = NULL;
     char text[1024];
+    uint64_t start;
     ssize_t n;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -122,7 +125,8 @@ int rundir_read(const char *dir, struct run_info *ret, struct err *err)
     copy(ret->web, o, "web");
     copy(ret->otlp, o, "otlp");
     copy(ret->scaler, o, "scaler");
-    if (ret->pid <= 0 || (kill(ret->pid, 0) < 0 && errno == ESRCH))
+    start = ret->pid > 0 ? proc_start(ret->pid) : 0;
+    if (!start || start != (uint64_t)json_int(o, "start", 0))
         return err_set(
             err, ERR_NOT_FOUND,
             "the flyball that ran on '%s' has ended without cleaning up; start it again with "

@@ -2,7 +2,7 @@
  *
  * The data directory as the commands see it, and `run.json` in it: who runs and where it listens.
  * The file is written when everything listens and removed at a clean end; a stale one is recognised
- * by its process being gone. */
+ * by its process being gone: the start time tells it from another one of that number. */
 #ifndef FB_CMD_RUNDIR_H
 #define FB_CMD_RUNDIR_H
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/proc.h"
 
 static bool read_line(const char *dir, const char *name, char out[256])
 {
@@ -91,24 +92,9 @@ bool shim_read_started(const char *dir, struct shim_state *s)
 
 bool shim_is_alive(const struct shim_state *s)
 {
-    char path[64], text[1024], *p;
-    int fd;
-    ssize_t n;
+    uint64_t start = proc_start(s->shim);
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)s->shim);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    p = strrchr(text, ')');
-    if (!p || p[2] == 'Z')
-        return false;
-    for (int i = 0; p && i < 20; i++)
-        p = strchr(p + 1, ' ');
-    return p && strtoull(p + 1, NULL, 10) == s->shim_start;
+    return start && start == s->shim_start;
 }
 
 /* Calls fn for each DATA_DIR/pods/UID/CONTAINER/ATTEMPT. */
