@@ -225,6 +225,8 @@ static int read_mapping(struct reader *r, json_t **ret)
     while ((rc = next(r)) == 0 && r->event.type != YAML_MAPPING_END_EVENT) {
         json_t *k = NULL, *v = NULL;
         char *key;
+        bool is_plain = r->event.type == YAML_SCALAR_EVENT &&
+                        r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 
         rc = read_node(r, &k);
         if (rc == 0 && (json_is_object(k) || json_is_array(k)))
@@ -239,7 +241,7 @@ static int read_mapping(struct reader *r, json_t **ret)
             break;
         }
         key = key_text(k);
-        if (strcmp(key, "<<") == 0)
+        if (is_plain && strcmp(key, "<<") == 0) /* in quotes it is a key like others */
             json_array_append_new(merges, v);
         else
             json_object_set_new(o, key, v);

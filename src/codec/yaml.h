@@ -16,5 +16,8 @@
 int yaml_parse_all(struct str text, json_t **ret, struct err *err);
 /* Exactly one document. */
 int yaml_parse(struct str text, json_t **ret, struct err *err);
+/* Block style, members in their order, two spaces a level; what yaml_parse reads back to an equal
+ * tree. Text that a YAML 1.1 reader could take for anything else is quoted. */
+void yaml_write(struct buf *out, const json_t *v);
 
 #endif

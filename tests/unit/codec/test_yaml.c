@@ -2,6 +2,7 @@
 #include "../cmocka_all.h"
 
 #include "base/mem.h"
+#include "base/rand.h"
 #include "codec/yaml.h"
 
 /* One row: a YAML text and its JSON; NULL: refused. */
@@ -108,6 +109,125 @@ static void an_error_says_line_and_column(void **state)
     assert_non_null(strstr(err.msg, "line "));
 }
 
+/* --- writing --- */
+
+static json_t *random_value(struct rng *r, int depth)
+{
+    static const char *const texts[] = {"",
+                                        "yes",
+                                        "No",
+                                        "null",
+                                        "~",
+                                        "5s",
+                                        "0x1",
+                                        "a b",
+                                        "a: b",
+                                        "-",
+                                        "- x",
+                                        "#c",
+                                        "a #b",
+                                        "\"q\"",
+                                        "it's",
+                                        "&a",
+                                        "*a",
+                                        "1e3",
+                                        "2020-01-01",
+                                        "a:",
+                                        "line\nbreak",
+                                        "tab\t",
+                                        "ü",
+                                        "{x}",
+                                        "resourcedetection/env",
+                                        "localhost:8080",
+                                        "<<",
+                                        "!t",
+                                        "%d"};
+    json_t *v;
+
+    switch (rng_below(r, depth > 4 ? 4 : 6)) {
+    case 0:
+        return json_integer((json_int_t)rng_below(r, 2000) - 1000);
+    case 1:
+        return json_boolean(rng_below(r, 2));
+    case 2:
+        return rng_below(r, 4) ? json_real((double)rng_below(r, 1000) / 8) : json_null();
+    case 3:
+        return json_string(texts[rng_below(r, ARRAY_LEN(texts))]);
+    case 4:
+        v = json_array();
+        for (uint64_t n = rng_below(r, 4); n > 0; n--)
+            json_array_append_new(v, random_value(r, depth + 1));
+        return v;
+    default:
+        v = json_object();
+        for (uint64_t n = rng_below(r, 4); n > 0; n--)
+            json_object_set_new(v, texts[rng_below(r, ARRAY_LEN(texts))],
+                                random_value(r, depth + 1));
+        return v;
+    }
+}
+
+/* 4.0 reads back as the integer 4: numbers are compared, not their types. */
+static bool same(const json_t *a, const json_t *b)
+{
+    const char *key;
+    const json_t *v;
+    size_t i;
+
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b);
+    if (json_typeof(a) != json_typeof(b) || json_object_size(a) != json_object_size(b) ||
+        json_array_size(a) != json_array_size(b))
+        return false;
+    if (!json_is_object(a) && !json_is_array(a))
+        return json_equal(a, b);
+    json_members (a, key, v)
+        if (!json_object_get(b, key) || !same(v, json_object_get(b, key)))
+            return false;
+    json_array_foreach ((json_t *)a, i, v)
+        if (!same(v, json_array_get(b, i)))
+            return false;
+    return true;
+}
+
+static void what_is_written_reads_back(void **state)
+{
+    struct rng r;
+    uint64_t seed;
+
+    (void)state;
+    rng_seed_random(&r);
+    seed = rng_u64(&r);
+    rng_seed(&r, seed);
+    for (int i = 0; i < 3000; i++) {
+        AUTO_JSON json_t *v = json_pack("[o]", random_value(&r, 0)), *back = NULL;
+        struct buf text = BUF_INIT;
+        struct err err = ERR_INIT;
+
+        yaml_write(&text, v);
+        if (yaml_parse(buf_str(&text), &back, &err) < 0 || !same(v, back))
+            fail_msg("seed %llu, round %d: %s\n%s", (unsigned long long)seed, i, err.msg,
+                     buf_cstr(&text));
+        buf_done(&text);
+    }
+}
+
+static void configurations_are_written_as_people_write_them(void **state)
+{
+    AUTO_JSON json_t *v = NULL;
+    struct buf text = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(
+        json_parse(STR("{\"a\":{\"b\":[{\"c\":\"5s\",\"d\":[\"x:1\"]},2],\"e\":{}},\"f\":true}"),
+                   &v, NULL),
+        0);
+    yaml_write(&text, v);
+    assert_string_equal(buf_cstr(&text), "a:\n  b:\n    - c: \"5s\"\n      d:\n        - x:1\n"
+                                         "    - 2\n  e: {}\nf: true\n");
+    buf_done(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +236,8 @@ int main(void)
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(aliases_cannot_multiply_without_end),
         cmocka_unit_test(an_error_says_line_and_column),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(configurations_are_written_as_people_write_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
