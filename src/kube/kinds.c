@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "kube/collector.h"
 #include "kube/columns.h"
 #include "kube/defaults.h"
 #include "kube/rules.h"
@@ -11,6 +12,13 @@
 static const struct kind_alias hpa_aliases[] = {
     {.version = "v1", .from_stored = hpa_to_v1, .to_stored = hpa_from_v1},
     {.version = "v2beta2"},
+    {0},
+};
+
+static const struct kind_alias collector_aliases[] = {
+    {.version = "v1alpha1",
+     .from_stored = collector_to_v1alpha1,
+     .to_stored = collector_from_v1alpha1},
     {0},
 };
 
@@ -222,7 +230,13 @@ static const struct kind kinds[KIND_COUNT] = {
                             .is_custom = true,
                             .has_status = true,
                             .has_generation = true,
-                            .columns = collector_columns},
+                            .scale_spec = "spec.replicas",
+                            .scale_status = "status.scale.replicas",
+                            .scale_selector = "status.scale.selector",
+                            .columns = collector_columns,
+                            .defaults = default_collector,
+                            .validate = validate_collector,
+                            .aliases = collector_aliases},
 };
 
 /* The rows above leave out what is empty or regular; this copy has it filled in. */

@@ -12,9 +12,12 @@ void validate_service(const json_t *o, const json_t *was, struct field_errors *e
 void validate_workload(const json_t *o, const json_t *was, struct field_errors *e);
 void validate_hpa(const json_t *o, const json_t *was, struct field_errors *e);
 void validate_scaledobject(const json_t *o, const json_t *was, struct field_errors *e);
+void validate_collector(const json_t *o, const json_t *was, struct field_errors *e);
 
-/* The webhooks: fill d->message and return ERR_FORBIDDEN to deny. */
+/* The webhooks: fill d->message and return ERR_FORBIDDEN to deny; webhook_deny does both. */
+__attribute__((format(printf, 2, 3))) int webhook_deny(struct denial *d, const char *fmt, ...);
 int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *d);
+int webhook_collector(const json_t *o, const json_t *was, struct denial *d);
 int webhook_scaledobject(struct cluster *c, const json_t *o, const json_t *was, struct denial *d);
 /* KServe's pod webhook (kserve.md 2.3), with the user's port kept. */
 void mutate_pod(struct cluster *c, json_t *pod);

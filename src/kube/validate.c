@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "kube/inject.h"
 #include "kube/rules.h"
 #include "kube/schema.h"
 
@@ -166,8 +167,11 @@ static void mutate(struct cluster *c, const struct kind *k, enum admit_op op, js
         k->defaults(obj);
     if (k->id == KIND_SERVICE)
         assign_cluster_ip(c, obj);
-    if (k->id == KIND_POD && op == ADMIT_CREATE)
+    if (k->id == KIND_POD && op == ADMIT_CREATE) {
         mutate_pod(c, obj);
+        inject_collector(c, obj);
+        k->defaults(obj); /* of what came in */
+    }
 }
 
 /* Decoding: what the kind does not have is dropped, with a warning, or refused (strict). */
@@ -219,6 +223,8 @@ int admit(struct cluster *c, const struct kind *k, enum admit_op op, json_t *obj
     }
     if (k->id == KIND_INFERENCESERVICE)
         r = webhook_inferenceservice(obj, was, d);
+    else if (k->id == KIND_OTELCOLLECTOR)
+        r = webhook_collector(obj, was, d);
     else if (k->id == KIND_SCALEDOBJECT)
         r = webhook_scaledobject(c, obj, was, d);
     return r;
