@@ -211,8 +211,8 @@ static void add_words(struct container *c, const char *command, struct buf *out)
     while (str_split(&rest, ' ', &word)) {
         if (word.n == 0)
             continue;
-        if (first && str_is(word, "flyball"))
-            buf_printf(out, "%s/flyball", c->pod->node->self_dir);
+        if (first && (str_is(word, "flyball") || str_is(word, "flyball-agent")))
+            buf_printf(out, "%s/%.*s", c->pod->node->self_dir, STR_ARG(word));
         else
             buf_add_str(out, word);
         buf_add_char(out, '\0');

@@ -9,7 +9,24 @@ static const struct {
     {"kserve/huggingfaceserver", "flyball model-server"},
     {"vllm/vllm-openai", "flyball model-server"},
     {"vllm/vllm-openai-cpu", "flyball model-server"},
+    /* any collector image: its name may begin with this, whoever publishes it */
+    {"*/opentelemetry-collector*", "flyball-agent"},
 };
+
+/* A pattern "*" "/PREFIX" "*" stands for every repository whose last part begins with PREFIX. */
+static bool matches(struct str repo, const char *pattern)
+{
+    struct str p = str_of(pattern);
+    size_t last = repo.n;
+
+    if (!str_starts(p, STR("*/")))
+        return str_eq(repo, p);
+    while (last > 0 && repo.p[last - 1] != '/')
+        last--;
+    p = str_skip(p, 2);
+    p.n--; /* the star at its end */
+    return str_starts(str_skip(repo, last), p);
+}
 
 static struct str repository(const char *image)
 {
@@ -40,7 +57,7 @@ const char *image_command(const char *image, char *const *map)
             return eq + 1;
     }
     for (size_t i = 0; i < ARRAY_LEN(builtin); i++)
-        if (str_is(repo, builtin[i].repository))
+        if (matches(repo, builtin[i].repository))
             return builtin[i].command;
     return NULL;
 }

@@ -8,7 +8,8 @@
 
 /* The command (space-separated words) for an image: of the user's map ("IMAGE=COMMAND",
  * NULL-terminated, the repository without tag or the whole name) first, then the built-in table.
- * NULL: none. "flyball" as the first word means this program. */
+ * NULL: none. "flyball" as the first word means this program, and
+ * "flyball-agent" the sidecar collector beside it. */
 const char *image_command(const char *image, char *const *map);
 
 #endif

@@ -138,6 +138,11 @@ void limits_check_memory(struct container *c);
 /* Which processors, and how nice, for its cpu limit: text for the shim. */
 void limits_cpu(struct container *c, char cpus[256], int *ret_nice);
 
+/* last_words.c: whether the log ends with an address that was taken; and the termination message of
+ * a container that failed (terminationMessagePolicy FallbackToLogsOnError), appended to out. */
+bool log_says_taken(const char *dir);
+void container_last_words(const struct container *c, struct buf *out);
+
 /* probes.c */
 void probes_start(struct container *c);
 void probes_stop(struct container *c);

@@ -83,26 +83,6 @@ void container_adopt(struct container *c)
     c->watch = loop_fd_watch(c->pod->node->o.loop, c->pidfd, on_shim_end, c);
 }
 
-/* Does the end of its log say that an address was taken? */
-static bool log_says_taken(const char *dir)
-{
-    static const char *const words[] = {"ddress already in use", "EADDRINUSE", "Errno 98"};
-    AUTO_FREE char *path = mem_printf("%s/log", dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char text[4097];
-    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, size > 4096 ? size - 4096 : 0);
-
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (str_find(str_n(text, (size_t)n), str_of(words[i])) >= 0)
-            return true;
-    return false;
-}
-
 static bool restarts(const struct container *c, int code)
 {
     const char *policy = json_text(c->pod->tree, "spec.restartPolicy", "Always");

@@ -18,6 +18,7 @@ static json_t *time_json(int64_t ms)
 
 json_t *terminated_block(const struct container *c)
 {
+    struct buf message = BUF_INIT;
     json_t *t = json_pack("{s:i,s:s,s:o,s:o,s:o}", "exitCode", c->shim.exit_code, "reason",
                           c->was_oom               ? "OOMKilled"
                           : c->shim.exit_code == 0 ? "Completed"
@@ -28,6 +29,10 @@ json_t *terminated_block(const struct container *c)
 
     if (c->shim.exit_signal)
         json_object_set_new(t, "signal", json_integer(c->shim.exit_signal));
+    container_last_words(c, &message);
+    if (message.n)
+        json_object_set_new(t, "message", json_str_new(buf_str(&message)));
+    buf_done(&message);
     return t;
 }
 
