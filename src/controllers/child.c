@@ -81,13 +81,15 @@ const struct object *ensure_child(struct pass *p, enum kind_id kind, json_t *wan
     have = object_tree(o);
     full = with_defaults(k, want);
     for (size_t i = 0; paths[i]; i++) {
-        const json_t *w = json_at(full, paths[i]);
+        bool exact = paths[i][0] == '=';
+        const char *path = paths[i] + exact;
+        const json_t *w = json_at(full, path), *h = json_at(have, path);
 
-        if (w ? is_subset(w, json_at(have, paths[i])) : !json_at(have, paths[i]))
+        if (!w ? !h : exact && h ? json_equal(w, h) : is_subset(w, h))
             continue;
         differs = true;
         if (w)
-            json_put(have, paths[i], json_deep_copy(w));
+            json_put(have, path, json_deep_copy(w));
     }
     if (differs)
         pass_write(p,

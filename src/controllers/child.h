@@ -12,9 +12,10 @@ json_t *owner_reference(const struct object *o);
 /* Makes owner the controller of an object that has none. */
 void adopt_child(struct pass *p, const struct object *owner, const struct object *child);
 /* Creates want, or updates the stored child where `paths` (NULL-terminated) differ, keeping
- * everything else of it. want is borrowed. Returns the stored child, or NULL while there is none. A
- * child of that name that somebody else controls is an error: *ret_foreign (may be NULL) is set and
- * nothing is written. */
+ * everything else of it. Under a path members that want does not have stay (the API server's, other
+ * people's), unless the path starts with '=': then nothing else may be there. want is borrowed.
+ * Returns the stored child, or NULL while there is none. A child of that name that somebody else
+ * controls is an error: *ret_foreign (may be NULL) is set and nothing is written. */
 const struct object *ensure_child(struct pass *p, enum kind_id kind, json_t *want,
                                   const char *const *paths, bool *ret_foreign);
 /* Deletes the child if it exists and uid controls it. */

@@ -8,11 +8,13 @@
 #include "controllers/gc.h"
 #include "controllers/hpa.h"
 #include "controllers/isvc.h"
+#include "controllers/otelcollector.h"
 #include "controllers/replicaset.h"
 #include "controllers/service.h"
 
 struct controllers {
     struct isvc_controller *isvc;
+    struct otelcollector_controller *otelcollector;
     struct deployment_controller *deployment;
     struct replicaset_controller *replicaset;
     struct service_controller *service;
@@ -28,6 +30,7 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
 
     isvc_bootstrap(c);
     all->isvc = isvc_controller_new(c);
+    all->otelcollector = otelcollector_controller_new(c);
     all->deployment = deployment_controller_new(c);
     all->replicaset = replicaset_controller_new(c);
     all->service = service_controller_new(c);
@@ -44,6 +47,7 @@ void controllers_free(struct controllers *all)
     scaledobject_controller_free(all->scaledobject);
     hpa_controller_free(all->hpa);
     isvc_controller_free(all->isvc);
+    otelcollector_controller_free(all->otelcollector);
     deployment_controller_free(all->deployment);
     replicaset_controller_free(all->replicaset);
     service_controller_free(all->service);

@@ -42,6 +42,9 @@ json_t *isvc_scaled_object(const json_t *isvc, const struct isvc_runtime *rt, co
                            const json_t *own);
 json_t *isvc_hpa(const json_t *isvc, const struct isvc_runtime *rt, const json_t *config,
                  const json_t *own);
+/* NULL where no PodMetric names metrics to collect. */
+json_t *isvc_collector(const json_t *isvc, const struct isvc_runtime *rt, const json_t *config,
+                       const json_t *own);
 json_t *isvc_ingress(const json_t *isvc, const json_t *config, const json_t *own, struct err *err);
 /* URL host of a name (domainTemplate); for free(). */
 char *isvc_host(const json_t *isvc, const json_t *config, const char *name);

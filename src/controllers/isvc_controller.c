@@ -120,8 +120,8 @@ static void scale_children(struct pass *p, const struct object *o, const json_t 
 
 static void stop_workload(struct pass *p, const struct object *o, const json_t *isvc)
 {
-    static const enum kind_id kinds[] = {KIND_SCALEDOBJECT, KIND_HPA, KIND_DEPLOYMENT,
-                                         KIND_SERVICE};
+    static const enum kind_id kinds[] = {KIND_SCALEDOBJECT, KIND_HPA, KIND_OTELCOLLECTOR,
+                                         KIND_DEPLOYMENT, KIND_SERVICE};
     AUTO_FREE char *name = isvc_component_name(isvc);
     json_t *conditions = json_array();
     AUTO_JSON json_t *status =
@@ -149,8 +149,21 @@ struct work {
     struct isvc_runtime rt;
 };
 
-/* Deployment, Service and autoscaler; false with err if the spec cannot be built or a name is
- * taken. */
+/* Before the Deployment, whose pods are admitted with the collector that is there then. */
+static void make_collector(struct work *w, bool *foreign)
+{
+    static const char *const paths[] = {"spec.mode", "=spec.resources", "=spec.config", NULL};
+    AUTO_JSON json_t *want = isvc_collector(w->isvc, &w->rt, w->config, w->own);
+    AUTO_FREE char *name = isvc_component_name(w->isvc);
+
+    if (want)
+        ensure_child(w->p, KIND_OTELCOLLECTOR, want, paths, foreign);
+    else
+        remove_child(w->p, KIND_OTELCOLLECTOR, w->o->ns, str_of(name), w->o->uid);
+}
+
+/* Deployment, Service, collector and autoscaler; false with err if the spec cannot be built or a
+ * name is taken. */
 static bool make_workload(struct work *w, struct err *err)
 {
     static const char *const deployment_paths[] = {"spec.template", "spec.strategy",
@@ -171,14 +184,14 @@ static bool make_workload(struct work *w, struct err *err)
     service =
         isvc_service(w->isvc, &w->rt, w->config, w->own, json_at(deployment, "spec.template.spec"));
     ensure_child(w->p, KIND_SERVICE, service, service_paths, &foreign);
+    make_collector(w, &foreign);
     ensure_child(w->p, KIND_DEPLOYMENT, deployment, fixed ? fixed_paths : deployment_paths,
                  &foreign);
     if (foreign) {
-        err_set(
-            err, ERR_EXISTS,
-            "a Service or Deployment named '%s' exists and belongs to somebody else: rename the "
-            "InferenceService or delete it",
-            json_text(deployment, "metadata.name", ""));
+        err_set(err, ERR_EXISTS,
+                "a Service, Deployment or OpenTelemetryCollector named '%s' exists and belongs to "
+                "somebody else: rename the InferenceService or delete it",
+                json_text(deployment, "metadata.name", ""));
         return false;
     }
     scale_children(w->p, w->o, w->isvc, &w->rt, w->config, w->own);
@@ -318,6 +331,7 @@ struct isvc_controller *isvc_controller_new(struct cluster *cluster)
     reconciler_watch_owned(c->r, KIND_SERVICE, KIND_INFERENCESERVICE);
     reconciler_watch_owned(c->r, KIND_SCALEDOBJECT, KIND_INFERENCESERVICE);
     reconciler_watch_owned(c->r, KIND_HPA, KIND_INFERENCESERVICE);
+    reconciler_watch_owned(c->r, KIND_OTELCOLLECTOR, KIND_INFERENCESERVICE);
     reconciler_watch_owned(c->r, KIND_INGRESS, KIND_INFERENCESERVICE);
     reconciler_watch_fn(c->r, KIND_POD, on_pod);
     reconciler_watch_fn(c->r, KIND_SERVINGRUNTIME, on_shared);
