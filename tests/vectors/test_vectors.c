@@ -31,6 +31,17 @@ static struct {
     {"keda/metric_name", NULL, vector_metric_name, NULL},
     {"keda/cron_activity", NULL, vector_cron_activity, NULL},
     {"keda/workload", NULL, vector_workload, NULL},
+    {"keda/annotations", NULL, vector_annotations, NULL},
+    {"keda/executor", NULL, vector_executor, NULL},
+    {"keda/triggers_activity", NULL, vector_triggers_activity, NULL},
+    {"keda/status_merge", NULL, vector_status_merge, NULL},
+    {"keda/aggregate", NULL, vector_aggregate, NULL},
+    {"keda/metric_request", NULL, vector_metric_request, NULL},
+    {"keda/fallback", NULL, vector_fallback, NULL},
+    {"keda/formula", NULL, vector_formula, NULL},
+    {"keda/hpa", NULL, vector_hpa, NULL},
+    {"keda/validation", NULL, vector_validation, NULL},
+    {"keda/timeline", NULL, vector_timeline, NULL},
     {"keda/trigger_metadata", NULL, vector_trigger_metadata, vector_has_trigger},
     {"otel/addon_query", NULL, vector_addon_query, NULL},
     {"otel/addon_store", NULL, vector_addon_store, NULL},
@@ -61,6 +72,18 @@ bool vector_same_text(struct buf *why, const char *what, const char *got, const 
     if (strcmp(got, expected) == 0)
         return true;
     buf_printf(why, "%s is '%s', expected '%s'; ", what, got, expected);
+    return false;
+}
+
+bool vector_same_json(struct buf *why, const char *what, const json_t *got, const json_t *expected)
+{
+    if (json_equal(got, expected))
+        return true;
+    buf_printf(why, "%s is ", what);
+    json_write(why, got);
+    buf_add_cstr(why, ", expected ");
+    json_write(why, expected);
+    buf_add_cstr(why, "; ");
     return false;
 }
 

@@ -10,6 +10,8 @@
 
 typedef bool vector_case(const json_t *vector, struct buf *why);
 
+/* true if equal; else says what was expected. */
+bool vector_same_json(struct buf *why, const char *what, const json_t *got, const json_t *expected);
 /* A number that may be written as a decimal string (beyond 2^53). */
 int64_t vector_int(const json_t *o, const char *key, int64_t def);
 /* true if equal; else says what was expected. */
@@ -22,7 +24,9 @@ vector_case vector_calc, vector_group_pods, vector_requests, vector_limit_classi
     vector_stabilize_classic, vector_stabilize, vector_rate, vector_store_event, vector_sync,
     vector_sequence, vector_prometheus_response, vector_quantity, vector_metric_name,
     vector_trigger_metadata, vector_cron_activity, vector_workload, vector_addon_query,
-    vector_addon_store;
+    vector_addon_store, vector_annotations, vector_executor, vector_triggers_activity,
+    vector_status_merge, vector_aggregate, vector_metric_request, vector_fallback, vector_formula,
+    vector_hpa, vector_validation, vector_timeline;
 /* Whether the vector is of a type of trigger that exists here. */
 bool vector_has_trigger(const json_t *vector);
 
