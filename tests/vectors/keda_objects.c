@@ -122,9 +122,9 @@ static bool same_hpa(const struct keda_hpa *h, const json_t *expect, struct buf 
     if (json_object_get(expect, "hpaName"))
         ok &= vector_same_text(why, "name", json_text(h->object, "metadata.name", ""),
                                json_text(expect, "hpaName", ""));
-    ok &= has_members(why, "labels", labels, json_object_get(expect, "labels")) &
+    ok &= has_members(why, "labels", labels, json_object_get(expect, "labels")) &&
           has_members(why, "annotations", json_at(h->object, "metadata.annotations"),
-                      json_object_get(expect, "annotations")) &
+                      json_object_get(expect, "annotations")) &&
           has_members(why, "behavior", json_at(h->object, "spec.behavior"),
                       json_object_get(expect, "behavior"));
     json_array_foreach (json_object_get(expect, "absentLabels"), i, v)

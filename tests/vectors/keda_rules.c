@@ -32,10 +32,10 @@ bool vector_annotations(const json_t *v, struct buf *why)
     bool ok;
 
     keda_pauses_read(json_at(v, "given.annotations"), &p);
-    ok = vector_same_int(why, "paused", p.full, json_bool(expect, "paused", false)) &
-         vector_same_int(why, "in", p.scale_in, json_bool(expect, "scaleInPaused", false)) &
-         vector_same_int(why, "out", p.scale_out, json_bool(expect, "scaleOutPaused", false)) &
-         vector_same_int(why, "forced", p.forced, json_bool(expect, "forceActivation", false)) &
+    ok = vector_same_int(why, "paused", p.full, json_bool(expect, "paused", false)) &&
+         vector_same_int(why, "in", p.scale_in, json_bool(expect, "scaleInPaused", false)) &&
+         vector_same_int(why, "out", p.scale_out, json_bool(expect, "scaleOutPaused", false)) &&
+         vector_same_int(why, "forced", p.forced, json_bool(expect, "forceActivation", false)) &&
          vector_same_int(why, "error", p.is_wrong, json_is_string(replicas));
     if (json_is_integer(replicas))
         ok &= vector_same_int(why, "replicas", p.replicas, json_integer_value(replicas));
@@ -158,7 +158,7 @@ bool vector_status_merge(const json_t *v, struct buf *why)
                             json_object_get(given, "resultTriggersActivity"),
                             json_object_get(given, "freshTriggersActivity"), &changed);
 
-    return vector_same_json(why, "written", got, json_at(v, "expect.written")) &
+    return vector_same_json(why, "written", got, json_at(v, "expect.written")) &&
            vector_same_int(why, "patch", changed, json_bool(v, "expect.patch", false));
 }
 
@@ -218,10 +218,10 @@ bool vector_aggregate(const json_t *v, struct buf *why)
     n = keda_active_names(&x, t, n, active);
     for (size_t i = 0; i < n; i++)
         json_array_append_new(got, json_string(active[i]));
-    return vector_same_int(why, "active", x.is_active, json_bool(expect, "isActive", false)) &
-           vector_same_int(why, "error", x.is_error, json_bool(expect, "isError", false)) &
+    return vector_same_int(why, "active", x.is_active, json_bool(expect, "isActive", false)) &&
+           vector_same_int(why, "error", x.is_error, json_bool(expect, "isError", false)) &&
            vector_same_int(why, "fallback", x.in_fallback,
-                           json_bool(expect, "fallbackActive", false)) &
+                           json_bool(expect, "fallbackActive", false)) &&
            vector_same_json(why, "names", got, names);
 }
 
@@ -297,13 +297,13 @@ bool vector_fallback(const json_t *v, struct buf *why)
         json_array_extend(values, json_at(given, "fetch.values"));
     }
     ok = vector_same_text(why, "result", x.is_error ? "error" : "metrics",
-                          json_text(expect, "result", "")) &
+                          json_text(expect, "result", "")) &&
          vector_same_text(why, "condition", change_text(x.condition),
-                          json_text(expect, "fallbackCondition", "")) &
-         vector_same_int(why, "active", x.is_active, json_bool(expect, "fallbackActive", false)) &
+                          json_text(expect, "fallbackCondition", "")) &&
+         vector_same_int(why, "active", x.is_active, json_bool(expect, "fallbackActive", false)) &&
          vector_same_json(why, "health", health, json_object_get(expect, "health"));
     if (json_object_get(expect, "values"))
-        ok &= vector_same_json(why, "values", values, json_object_get(expect, "values")) &
+        ok &= vector_same_json(why, "values", values, json_object_get(expect, "values")) &&
               vector_same_text(why, "name", name, json_text(expect, "metricName", ""));
     return ok;
 }

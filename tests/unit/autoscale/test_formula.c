@@ -188,13 +188,13 @@ static void everything_is_bounded(void **state)
         {"", "-", "a", "", 8000, false},
         {"", "a > 1 ? 1 : ", "2", "", 60, true},
         {"", "a > 1 ? 1 : ", "2", "", 500, false},
-        {"true", " ?: true", "", " ? 1 : 2", 30, true},
+        {"(true", " ?: true", "", " ?: true) ? 1 : 2", 25, true},
         {"1", " < (2", "", ") ? 1 : 2", 60, false},
         {"[a]", "[0]", "", "", 1000, false},
         {"", " ", "a", "", FORMULA_TEXT_MAX - 1, true},
         {"", " ", "a+a", "", FORMULA_TEXT_MAX, true}, /* blanks around do not count */
         {"1", " ", "+a", "", FORMULA_TEXT_MAX, false},
-        {"let l = 1..9999; let m = map(1..9, {l}); ", "", "sum(m)", "", 0, true},
+        {"let l = 1..9999; let m = map(1..8, {l}); ", "", "sum(m)", "", 0, true},
         {"let l = 1..9999; let m = map(1..99, {l}); ", "", "sum(m)", "", 0, false},
         {"let l = 1..999; let m = [l,l,l,l,l,l,l,l]; let o = [m,m,m,m,m,m,m,m]; "
          "let p = [o,o,o,o,o,o,o,o]; let q = [p,p,p,p,p,p,p,p]; ",
