@@ -12,6 +12,7 @@ const struct hpa_config HPA_CONFIG_DEFAULT = {.tolerance = 0.1,
                                               .cpu_initialization_ms = 300000,
                                               .initial_readiness_delay_ms = 30000,
                                               .configurable_tolerance = true,
+                                              .scale_to_zero = true,
                                               .classic_period_s = 15,
                                               .coalesces = true};
 

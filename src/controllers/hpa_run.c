@@ -15,10 +15,18 @@
 #define SHOWN_MS 1000   /* a number that leads to another count */
 #define SELECTOR_MS 15000
 
+/* A status write that is not answered yet. */
+struct hpa_telling {
+    struct hpa_run *run; /* NULL: it has gone meanwhile */
+};
+
 void hpa_run_done(struct hpa_run *r)
 {
     if (r->writing)
         r->writing->run = NULL;
+    if (r->telling)
+        r->telling->run = NULL;
+    json_decref(r->status);
     hpa_memory_done(&r->memory);
     decision_done(&r->last);
     object_view_done(&r->hpa);
@@ -200,6 +208,16 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
     l->tree = json_incref((json_t *)(uintptr_t)object_view_of(&r->hpa, hpa));
     l->scene.now_ms = now;
     l->scene.mono_ms = loop_mono_ns(r->cluster->loop) / 1000000;
+    if (!r->telling && hpa->rv >= r->status_rv) { /* nobody else's word is overlooked */
+        json_decref(r->status);
+        r->status = NULL;
+    }
+    l->status =
+        r->status ? json_incref(r->status) : json_incref(json_object_get(l->tree, "status"));
+    l->scene.was_scaled_to_zero =
+        strcmp(json_text(find_condition(json_object_get(l->status, "conditions"), "ScaledToZero"),
+                         "status", ""),
+               "True") == 0;
     hpa_spec_read(json_object_get(l->tree, "spec"), &l->arena, &l->spec);
     look_at_target(l);
     return l;
@@ -219,6 +237,7 @@ static void look_end(struct hpa_look *l)
     object_unref(l->hpa);
     json_decref(l->tree);
     json_decref(l->target);
+    json_decref(l->status);
     json_decref(l->pods);
     arena_done(&l->arena);
     free(l);
@@ -264,20 +283,54 @@ static void emit_events(struct hpa_look *l)
         r->events_ms = d->at_ms;
 }
 
+static void on_told(void *arg, const struct object *now, const struct err *err);
+
+static void send_status(struct hpa_run *r, const struct object *hpa)
+{
+    r->status_waits = false;
+    r->telling = mem_zalloc(sizeof(*r->telling));
+    r->telling->run = r;
+    cluster_write_status(r->cluster, hpa, r->status, HPA_COMPONENT, on_told, r->telling);
+}
+
+static void on_told(void *arg, const struct object *now, const struct err *err)
+{
+    struct hpa_telling *t = arg;
+    struct hpa_run *r = t->run;
+
+    if (r) {
+        r->telling = NULL;
+        if (now)
+            r->status_rv = now->rv;
+        if (err) { /* the next look begins from what is stored */
+            r->status_ms = 0;
+            json_decref(r->status);
+            r->status = NULL;
+        } else if (r->status_waits) {
+            send_status(r, now);
+        }
+    }
+    free(t);
+}
+
 static void write_status_of(struct hpa_look *l)
 {
     const struct decision *d = &l->d;
     struct hpa_run *r = l->run;
     int64_t age = d->at_ms - r->status_ms;
     bool now;
-    AUTO_JSON json_t *status = hpa_status_of(l->tree, d, &now);
+    AUTO_JSON json_t *status = hpa_status_of(l->tree, l->status, d, &now);
 
     now |= age >= STATUS_MS || (d->proposal != r->shown && age >= SHOWN_MS);
-    if (!now || json_equal(status, json_object_get(l->tree, "status")))
+    if (!now || json_equal(status, l->status))
         return;
     r->status_ms = d->at_ms;
     r->shown = d->proposal;
-    cluster_write_status(r->cluster, l->hpa, status, HPA_COMPONENT, NULL, NULL);
+    json_decref(r->status);
+    r->status = json_incref(status);
+    r->status_waits = true;
+    if (!r->telling)
+        send_status(r, l->hpa);
 }
 
 static void tell(struct hpa_look *l)

@@ -21,6 +21,11 @@ struct hpa_run {
     bool has_last;
     struct object_view hpa, target;
     struct hpa_look *writing; /* its scale write is unanswered: no look may begin */
+    /* Our own newest status: what is stored may be older while a write is on its way. */
+    json_t *status;              /* NULL: as stored */
+    struct hpa_telling *telling; /* the write on its way, or NULL */
+    bool status_waits;           /* status is newer than that write */
+    uint64_t status_rv;          /* resourceVersion of our newest write that was answered */
     int64_t status_ms, events_ms, failing_ms, selector_ms;
     int64_t shown;   /* proposal that the written status stands for */
     char *ambiguous; /* text, or NULL */
@@ -36,6 +41,7 @@ struct hpa_look {
     struct hpa_run *run;          /* NULL: it has gone meanwhile */
     struct object *hpa;           /* a reference */
     json_t *tree, *target, *pods; /* of the HPA, of what it scales; a list, where it was needed */
+    json_t *status;               /* of the HPA, the newest we know; may be NULL */
     struct arena arena;
     struct hpa_spec spec;
     struct hpa_scene scene;

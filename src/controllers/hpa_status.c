@@ -86,9 +86,9 @@ static bool set_conditions(json_t *list, const struct decision *d)
     return changed;
 }
 
-json_t *hpa_status_of(const json_t *hpa, const struct decision *d, bool *ret_matters)
+json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d,
+                      bool *ret_matters)
 {
-    const json_t *was = json_at(hpa, "status");
     json_t *status = was ? json_deep_copy(was) : json_object(),
            *list = json_object_get(status, "conditions"), *metrics;
     char time[TIME_TEXT_MAX];

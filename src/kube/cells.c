@@ -384,21 +384,23 @@ const struct column endpointslice_columns[] = {NAME_COLUMN,
 
 /* --- HPA --- */
 
-static void metric_value(struct buf *out, const json_t *current, const json_t *target, bool prefix,
-                         const char *name)
+/* name: of a resource, NULL for other metrics; "(avg)" tells an average from a value, and per pod
+ * there is nothing else. */
+static void metric_value(struct buf *out, const json_t *current, const json_t *target,
+                         const char *name, bool is_per_pod)
 {
     const char *average = json_text(target, "averageValue", NULL),
                *value = json_text(target, "value", NULL);
     int64_t want = json_int(target, "averageUtilization", -1),
             have = json_int(current, "averageUtilization", -1);
 
-    if (prefix)
+    if (name)
         buf_printf(out, "%s: ", name);
     if (value) {
         buf_printf(out, "%s/%s", json_text(current, "value", "<unknown>"), value);
     } else if (average) {
         buf_printf(out, "%s/%s%s", json_text(current, "averageValue", "<unknown>"), average,
-                   prefix ? "" : " (avg)");
+                   name || is_per_pod ? "" : " (avg)");
     } else if (want >= 0) {
         if (have >= 0)
             buf_printf(out, "%lld%%/%lld%%", (long long)have, (long long)want);
@@ -432,7 +434,9 @@ CELL(hpa_targets)
 
             if (block)
                 metric_value(out, json_at(json_object_get(cur, blocks[b]), "current"),
-                             json_object_get(block, "target"), b < 2, json_text(block, "name", ""));
+                             json_object_get(block, "target"),
+                             b < 2 ? json_text(block, "name", "") : NULL,
+                             strcmp(blocks[b], "pods") == 0);
         }
     }
 }

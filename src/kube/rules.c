@@ -4,14 +4,6 @@
 #include "base/mem.h"
 #include "codec/quantity.h"
 
-static void required(struct field_errors *e, const json_t *o, const char *path)
-{
-    const json_t *v = json_at(o, path);
-
-    if (!v || json_is_null(v) || (json_is_string(v) && json_string_length(v) == 0))
-        field_error(e, "FieldValueRequired", path, "Required value");
-}
-
 static void not_negative(struct field_errors *e, const json_t *o, const char *path)
 {
     const json_t *v = json_at(o, path);
@@ -128,24 +120,6 @@ void validate_service(const json_t *o, const json_t *was, struct field_errors *e
     if (was && *json_text(was, "spec.clusterIP", "") &&
         strcmp(json_text(was, "spec.clusterIP", ""), json_text(o, "spec.clusterIP", "")) != 0)
         field_error(e, "FieldValueInvalid", "spec.clusterIP", "Invalid value: field is immutable");
-}
-
-void validate_hpa(const json_t *o, const json_t *was, struct field_errors *e)
-{
-    int64_t min = json_int(o, "spec.minReplicas", 1), max = json_int(o, "spec.maxReplicas", 0);
-
-    required(e, o, "spec.scaleTargetRef.kind");
-    required(e, o, "spec.scaleTargetRef.name");
-    if (min < 0)
-        field_error(e, "FieldValueInvalid", "spec.minReplicas",
-                    "Invalid value: %lld: must be greater than or equal to 0", (long long)min);
-    if (max < 1)
-        field_error(e, "FieldValueInvalid", "spec.maxReplicas",
-                    "Invalid value: %lld: must be greater than 0", (long long)max);
-    else if (max < min)
-        field_error(e, "FieldValueInvalid", "spec.maxReplicas",
-                    "Invalid value: %lld: must be greater than or equal to `minReplicas`",
-                    (long long)max);
 }
 
 /* --- ScaledObject: the rule of its CRD that no field table holds (keda.md 1.1) --- */

@@ -287,3 +287,39 @@ def test_metrics_apis_answer_what_the_hpa_reads(web):
     assert [r["name"] for r in raw(external)["resources"]] == ["externalmetrics"]
     items = raw(external + "/namespaces/default/app_load?labelSelector=service%3Dweb")["items"]
     assert [(i["metricName"], i["metricLabels"], i["value"]) for i in items] == [("app_load", None, "2500m")]
+
+
+def test_scale_to_zero_and_back_by_an_external_metric(web):
+    # the load is another workload's: at zero the target's own pods say nothing
+    create(web, deployment("idle"), hpa([EXTERNAL], target="idle", minReplicas=0, max_replicas=3))
+    say(web, 0)
+    wait_for("nobody is needed", lambda: replicas(web, "idle") == 0, 10)
+    c = wait_for("the condition", lambda: (lambda c: c if c["status"] == "True" else None)(conditions(web)["ScaledToZero"]), 5)
+    assert c["reason"] == "ScaledToZero"
+    say(web, 3)
+    wait_for("back again", lambda: replicas(web, "idle") == 2, 10)
+    c = wait_for("the condition", lambda: (lambda c: c if c["status"] == "False" else None)(conditions(web)["ScaledToZero"]), 5)
+    assert c["reason"] == "NotScaledToZero"
+    refused = web.kubectl("patch", "hpa", "web", "--type", "merge", "-p", json.dumps({"spec": {"metrics": [PODS]}}), check=False)
+    assert "must specify at least one Object or External metric to support scaling to zero" in refused.stderr
+
+
+def test_v1_v2beta2_and_v2_are_one_object(web):
+    web.kubectl("autoscale", "deployment", "web", "--min=1", "--max=4", "--cpu-percent=50")
+    v2 = web.get("hpa.v2.autoscaling", "web")
+    assert v2["spec"]["metrics"] == [resource("cpu", averageUtilization=50)]
+    web.kubectl("patch", "hpa.v2.autoscaling", "web", "--type", "merge", "-p", json.dumps({"spec": {"metrics": [
+        resource("cpu", averageUtilization=50), EXTERNAL]}}))
+    v1 = web.get("hpa.v1.autoscaling", "web")
+    assert v1["apiVersion"] == "autoscaling/v1" and v1["spec"]["targetCPUUtilizationPercentage"] == 50
+    others = json.loads(v1["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"])
+    assert others == [{"type": "External", "external": {"metricName": "app_load", "metricSelector": {
+        "matchLabels": {"service": "web"}}, "targetAverageValue": "2"}}]
+    v1["spec"]["maxReplicas"] = 5
+    web.kubectl("replace", "-f", "-", stdin=json.dumps(v1))
+    again = web.get("hpa.v2.autoscaling", "web")
+    assert again["spec"]["maxReplicas"] == 5
+    assert [m["type"] for m in again["spec"]["metrics"]] == ["Resource", "External"]
+    assert "autoscaling.alpha.kubernetes.io/metrics" not in again["metadata"].get("annotations", {})
+    beta = web.get("hpa.v2beta2.autoscaling", "web")
+    assert beta["apiVersion"] == "autoscaling/v2beta2" and beta["spec"] == again["spec"]
