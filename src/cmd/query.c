@@ -141,10 +141,11 @@ static int over_file(const struct query *o, const char *expr)
 
     if (!text) {
         fprintf(stderr, "flyball query: cannot read '%s': %s\n", o->from, strerror(errno));
-    } else if (promtext_parse(str_n(text, n), true, load_sample, db, &err) < 0) {
-        fprintf(stderr, "flyball query: %s: %s\n", o->from, err.msg);
     } else if (promql_parse(str_of(expr), &q, &err) < 0) {
         fprintf(stderr, "flyball query: %s\n", err.msg);
+    } else if (promtext_parse(str_n(text, n), PROMTEXT_OPENMETRICS, load_sample, NULL, db, &err) <
+               0) {
+        fprintf(stderr, "flyball query: %s: %s\n", o->from, err.msg);
     } else if ((o->time && !parse_time(o->time, &t)) ||
                (o->start &&
                 (!o->end || !o->step || !parse_time(o->start, &start) ||

@@ -33,7 +33,8 @@ static void free_call(struct http_call *c)
 
 static void answer(struct http_call *c, int status, struct str body, const struct err *err)
 {
-    struct http_response r = {.status = status};
+    static struct http_header type[] = {{{"content-type", 12}, {"text/plain", 10}}};
+    struct http_response r = {status, {type, 1}};
     void (*on_all)(void *, const struct http_response *, struct str, const struct err *) =
         c->on_all;
     void *arg = c->arg;

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/table.h"
 #include "codec/json.h"
-#include "codec/promtext.h"
+#include "net/scrape.h"
 
 #define PAGE_MAX ((size_t)16 << 20)
 #define INTERVAL_MS 250
@@ -187,7 +187,8 @@ static void repeat_samples(struct target *t)
     }
 }
 
-static int take_page(struct target *t, struct str page, bool openmetrics, struct err *err)
+static int take_page(struct target *t, struct str page, enum promtext_format format,
+                     struct err *err)
 {
     if (is_same_page(t, page)) {
         repeat_samples(t);
@@ -196,7 +197,7 @@ static int take_page(struct target *t, struct str page, bool openmetrics, struct
     t->page_hash = 0;
     t->has_times = false;
     t->r->n_page = 0;
-    if (promtext_parse(page, openmetrics, on_sample, t, err) < 0)
+    if (promtext_parse(page, format, on_sample, NULL, t, err) < 0)
         return err->code; /* a page with one bad line is refused whole */
     store_page(t);
     t->page_hash = t->has_times ? 0 : str_hash(page);
@@ -300,29 +301,23 @@ static void on_page(void *arg, const struct http_response *resp, struct str body
                     const struct err *err)
 {
     struct target *t = arg;
+    struct buf plain = BUF_INIT_MAX(PAGE_MAX);
     struct err bad = ERR_INIT;
-    char why[300];
+    enum promtext_format format;
+    struct str page;
 
-    if (err) {
+    if (err)
         settled(t, false, err->msg);
-    } else if (resp->status != 200) {
-        snprintf(why, sizeof(why), "server returned HTTP status %d", resp->status);
-        settled(t, false, why);
-    } else {
-        bool om = str_starts(http_header_get(&resp->headers, "content-type"),
-                             STR("application/openmetrics-text"));
-
-        if (take_page(t, body, om, &bad) < 0)
-            settled(t, false, bad.msg);
-        else
-            settled(t, true, "");
-    }
+    else if (scrape_page(resp, body, NULL, &plain, &page, &format, &bad) < 0 ||
+             take_page(t, page, format, &bad) < 0)
+        settled(t, false, bad.msg);
+    else
+        settled(t, true, "");
+    buf_done(&plain);
 }
 
 static void scrape(struct target *t, int64_t round_ms, uint64_t round_no)
 {
-    static struct http_header accept[] = {{{"accept", 6}, {"text/plain;version=0.0.4", 24}}};
-    struct http_headers headers = {accept, 1};
     struct rounds *r = t->r;
 
     t->round_ms = round_ms;
@@ -331,7 +326,7 @@ static void scrape(struct target *t, int64_t round_ms, uint64_t round_no)
     t->call = http_client_send(
         r->o.http, &(struct http_call_options){.addr = &t->addr,
                                                .target = str_of(t->path),
-                                               .headers = &headers,
+                                               .headers = &scrape_headers,
                                                .timeout_ms = r->o.interval_ms < 1000 ? 1000 : 10000,
                                                .max_body = PAGE_MAX,
                                                .arg = t,
