@@ -210,9 +210,13 @@ static const struct {
     {"scaling-modifiers-fallback", check_modifiers_fallback, false},
 };
 
-bool keda_admit_is_skipped(bool finalizers_removed, bool spec_unchanged)
+bool keda_admit_is_needed(const json_t *so, const json_t *was)
 {
-    return finalizers_removed && spec_unchanged;
+    const json_t *a = json_at(so, "metadata.annotations"),
+                 *b = json_at(was, "metadata.annotations");
+
+    return !was || !json_equal(json_at(was, "spec"), json_at(so, "spec")) ||
+           (json_object_size(a) + json_object_size(b) > 0 && !(a && b && json_equal(a, b)));
 }
 
 bool keda_admit(const json_t *so, bool is_dry, const char *only, struct keda_refusal *r)

@@ -12,8 +12,9 @@ struct keda_refusal {
 };
 void keda_refusal_done(struct keda_refusal *r);
 
-/* An update that only takes finalizers away is never refused: the object is on its way out. */
-bool keda_admit_is_skipped(bool finalizers_removed, bool spec_unchanged);
+/* An update of nothing that a rule looks at is never refused: a finalizer is taken away, a label
+ * set, status written. was: NULL on create. */
+bool keda_admit_is_needed(const json_t *so, const json_t *was);
 /* The rules that look at the object alone; only: the reason of the one rule to apply, NULL: all.
  * dry: skips what the original skips on dry runs. False: refused. */
 bool keda_admit(const json_t *so, bool is_dry, const char *only, struct keda_refusal *r);

@@ -24,6 +24,7 @@ __attribute__((format(printf, 4, 5))) void field_error(struct field_errors *e, c
 
 /* How a write is turned down. */
 struct denial {
+    bool is_dry;        /* in: a dry run, on which the originals skip some rules */
     int http;           /* 400, 403, 409, 422 */
     const char *reason; /* "Invalid", "BadRequest", "Forbidden" */
     struct buf message; /* whole text, without the "X is invalid" frame if fields are given */
@@ -37,8 +38,7 @@ enum field_validation { FIELDS_IGNORE, FIELDS_WARN, FIELDS_STRICT };
 
 /* Defaults, mutating steps (InferenceService and pod webhooks), schema and validation, in that
  * order; obj is changed in place. c is for look-ups (configuration, other ScaledObjects); may be
- * NULL in tests. dry: skip what the originals skip on dry runs. 0, or a negative error with d
- * filled. */
+ * NULL in tests. 0, or a negative error with d filled. */
 int admit(struct cluster *c, const struct kind *k, enum admit_op op, json_t *obj, const json_t *was,
           enum field_validation mode, struct denial *d);
 

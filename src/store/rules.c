@@ -53,7 +53,7 @@ static int bad_request(struct deciding *d, const char *why)
 
 static int admitted(struct deciding *d, enum admit_op op, const json_t *was)
 {
-    struct denial denial = {0};
+    struct denial denial = {.is_dry = d->req->dry_run};
     const char *name = json_text(d->tree, "metadata.name", "");
     int r = admit(&d->s->cluster, d->req->kind, op, d->tree, was, d->req->mode, &denial);
 

@@ -245,9 +245,15 @@ static void admit(const json_t *given, const char *only, struct keda_refusal *r)
     const json_t *o;
     size_t i;
 
-    if (keda_admit_is_skipped(json_bool(given, "finalizersRemoved", false),
-                              json_bool(given, "specUnchanged", false)))
-        return;
+    if (json_bool(given, "finalizersRemoved", false)) {
+        AUTO_JSON json_t *was = json_deep_copy(so);
+
+        json_put(was, "metadata.finalizers", json_pack("[s]", "finalizer.keda.sh"));
+        if (!json_bool(given, "specUnchanged", false))
+            json_put(was, "spec.pollingInterval", json_integer(1));
+        if (!keda_admit_is_needed(so, was))
+            return;
+    }
     ok = keda_admit(so, is_dry, only, r);
     if (ok && !is_dry)
         ok = keda_admit_requests(so, containers, json_object_get(given, "limitRanges"), r);
