@@ -267,14 +267,17 @@ static bool set_url(struct http_call *c, struct str text)
     return true;
 }
 
-/* A whole URL. Secrets stay with the host that they were given for. */
+/* A whole URL. Secrets stay with the server that they were given for: the same host and port, or
+ * the same host by TLS. */
 static bool go_elsewhere(struct http_call *c, struct str url)
 {
     AUTO_FREE char *was = mem_strdup(c->host);
+    bool was_tls = c->is_tls;
+    uint16_t port = c->port;
 
     if (!set_url(c, url))
         return false;
-    if (strcmp(was, c->host) != 0)
+    if (strcmp(was, c->host) != 0 || (was_tls == c->is_tls ? port != c->port : was_tls))
         buf_clear(&c->secret_lines);
     c->addr.len = 0;
     if (c->is_tls && !c->tls)
@@ -398,7 +401,8 @@ static void connect_now(struct http_call *c)
     char addr[64];
 
     free(c->key);
-    c->key = mem_printf("%s|%p|%s", net_addr_text(&c->addr, addr), (void *)c->tls,
+    c->key = mem_printf("%s|%llu|%s", net_addr_text(&c->addr, addr),
+                        (unsigned long long)(c->is_tls ? tls_client_id(c->tls) : 0),
                         c->is_tls ? c->host : "");
     c->conn = c->o.fresh || c->is_reused ? NULL : unpark(rc, c->key);
     c->is_reused = c->conn != NULL;
@@ -469,11 +473,10 @@ static void start_later(void *arg)
     }
 }
 
-static void keep_line(struct http_call *c, const struct http_header *h)
+static void keep_line(struct http_call *c, const struct http_header *h, bool is_secret)
 {
-    bool is_secret =
+    is_secret |=
         str_eq_nocase(h->name, STR("authorization")) || str_eq_nocase(h->name, STR("cookie"));
-
     buf_printf(is_secret ? &c->secret_lines : &c->lines, "%.*s: %.*s\r\n", STR_ARG(h->name),
                STR_ARG(h->value));
 }
@@ -497,7 +500,9 @@ static void write_request(struct http_call *c, const struct http_call_options *o
         buf_printf(b, strchr(c->host, ':') ? "host: [%s]:%u\r\n" : "host: %s:%u\r\n", c->host,
                    c->port);
     for (size_t i = 0; h && i < h->n; i++)
-        keep_line(c, &h->items[i]);
+        keep_line(c, &h->items[i], false);
+    for (size_t i = 0; o->secrets && i < o->secrets->n; i++)
+        keep_line(c, &o->secrets->items[i], true);
     buf_add_str(b, buf_str(&c->lines));
     buf_add_str(b, buf_str(&c->secret_lines));
     if (o->body_follows && !has_length) {

@@ -32,7 +32,10 @@ struct http_call_options {
     struct str target;           /* path?query; used when url is NULL */
     struct str host;             /* Host header; default from url or addr */
     const struct http_headers *headers; /* may be NULL */
-    struct str body;                    /* copied; sent with Content-Length */
+    /* As headers, but never sent where a redirect leads to another host, or from https to http.
+     * Authorization and Cookie among headers are secrets too. May be NULL. */
+    const struct http_headers *secrets;
+    struct str body;            /* copied; sent with Content-Length */
     bool body_follows;          /* body comes by http_call_write / http_call_end (chunked, or with a
                                    Content-Length header given by the caller) */
     int64_t timeout_ms;         /* whole call; 0: none */

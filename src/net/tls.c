@@ -5,6 +5,8 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -18,6 +20,7 @@ struct tls_client {
     SSL_CTX *ctx;
     char *server_name;
     bool insecure;
+    uint64_t id;
 };
 
 struct tls_session {
@@ -32,9 +35,10 @@ static int ssl_error(struct err *err, const char *what)
     char text[256];
     unsigned long e = ERR_get_error();
 
-    ERR_error_string_n(e, text, sizeof(text));
+    snprintf(text, sizeof(text), "%s",
+             e && ERR_reason_error_string(e) ? ERR_reason_error_string(e) : "TLS error");
     ERR_clear_error();
-    return err_set(err, ERR_UNAVAILABLE, "%s: %s", what, e ? text : "TLS error");
+    return err_set(err, ERR_UNAVAILABLE, "%s: %s", what, text);
 }
 
 static X509 *read_cert(struct str pem)
@@ -46,21 +50,41 @@ static X509 *read_cert(struct str pem)
     return x;
 }
 
-static EVP_PKEY *read_key(struct str pem)
+/* An encrypted key without a password is an error, not a question on the terminal. */
+static EVP_PKEY *read_key(struct str pem, const char *password)
 {
     BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
+    EVP_PKEY *k =
+        PEM_read_bio_PrivateKey(b, NULL, NULL, (void *)(uintptr_t)(password ? password : ""));
 
     BIO_free(b);
     return k;
 }
 
-static int use_pair(SSL_CTX *ctx, struct str cert_pem, struct str key_pem, struct err *err)
+/* The certificates behind the first lead to the one that the peer trusts. */
+static int use_chain(SSL_CTX *ctx, struct str pem)
+{
+    BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+    X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+    int ok = 1;
+
+    X509_free(x);
+    while (ok == 1 && (x = PEM_read_bio_X509(b, NULL, NULL, NULL))) {
+        ok = (int)SSL_CTX_add1_chain_cert(ctx, x);
+        X509_free(x);
+    }
+    ERR_clear_error();
+    BIO_free(b);
+    return ok;
+}
+
+static int use_pair(SSL_CTX *ctx, struct str cert_pem, struct str key_pem, const char *password,
+                    struct err *err)
 {
     X509 *cert = read_cert(cert_pem);
-    EVP_PKEY *key = read_key(key_pem);
+    EVP_PKEY *key = read_key(key_pem, password);
     int ok = cert && key && SSL_CTX_use_certificate(ctx, cert) == 1 &&
-             SSL_CTX_use_PrivateKey(ctx, key) == 1;
+             SSL_CTX_use_PrivateKey(ctx, key) == 1 && use_chain(ctx, cert_pem) == 1;
 
     X509_free(cert);
     EVP_PKEY_free(key);
@@ -124,7 +148,7 @@ int tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca
     t->ctx = context(TLS_server_method());
     SSL_CTX_set_alpn_select_cb(t->ctx, select_http1, NULL);
     SSL_CTX_set_session_id_context(t->ctx, (const unsigned char *)"flyball", 7);
-    r = use_pair(t->ctx, cert_pem, key_pem, err);
+    r = use_pair(t->ctx, cert_pem, key_pem, NULL, err);
     if (r == 0 && client_ca_pem.n) {
         r = trust(t->ctx, client_ca_pem, err);
         SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, accept_any_client);
@@ -145,6 +169,8 @@ void tls_server_free(struct tls_server *t)
     free(t);
 }
 
+static _Atomic uint64_t ids;
+
 int tls_client_new(const struct tls_client_options *o, struct tls_client **ret, struct err *err)
 {
     struct tls_client *t = mem_zalloc(sizeof(*t));
@@ -153,12 +179,13 @@ int tls_client_new(const struct tls_client_options *o, struct tls_client **ret, 
     t->ctx = context(TLS_client_method());
     t->insecure = o->insecure;
     t->server_name = o->server_name ? mem_strdup(o->server_name) : NULL;
+    t->id = atomic_fetch_add(&ids, 1) + 1;
+    if (!o->ca_pem.n || o->adds_ca)
+        SSL_CTX_set_default_verify_paths(t->ctx);
     if (o->ca_pem.n)
         r = trust(t->ctx, o->ca_pem, err);
-    else
-        SSL_CTX_set_default_verify_paths(t->ctx);
     if (r == 0 && o->cert_pem.n)
-        r = use_pair(t->ctx, o->cert_pem, o->key_pem, err);
+        r = use_pair(t->ctx, o->cert_pem, o->key_pem, o->key_password, err);
     SSL_CTX_set_verify(t->ctx, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     if (r < 0) {
         tls_client_free(t);
@@ -166,6 +193,11 @@ int tls_client_new(const struct tls_client_options *o, struct tls_client **ret, 
     }
     *ret = t;
     return 0;
+}
+
+uint64_t tls_client_id(const struct tls_client *t)
+{
+    return t->id;
 }
 
 void tls_client_free(struct tls_client *t)

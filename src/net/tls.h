@@ -7,6 +7,7 @@
 #define FB_NET_TLS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -20,13 +21,17 @@ void tls_server_free(struct tls_server *t);
 
 struct tls_client_options {
     struct str ca_pem;   /* empty: the system's */
-    struct str cert_pem; /* empty: none */
+    bool adds_ca;        /* ca_pem beside the system's, not instead */
+    struct str cert_pem; /* empty: none; intermediate ones may follow the first */
     struct str key_pem;
-    bool insecure;           /* do not verify */
-    const char *server_name; /* overrides the host for SNI and verification; may be NULL */
+    const char *key_password; /* NULL: the key is not encrypted */
+    bool insecure;            /* do not verify */
+    const char *server_name;  /* overrides the host for SNI and verification; may be NULL */
 };
 int tls_client_new(const struct tls_client_options *o, struct tls_client **ret, struct err *err);
 void tls_client_free(struct tls_client *t);
+/* Of these settings and of no others in this process, unlike the address: never 0. */
+uint64_t tls_client_id(const struct tls_client *t);
 
 /* Certificates of our own (P-256, SHA-256): a CA, and leaves under it. PEM texts for free(). sans:
  * "DNS:localhost,IP:127.0.0.1"; usage server and client auth. */

@@ -72,6 +72,22 @@ static void on_request(void *ctx, struct http_x *x)
         http_x_abort(x);
     } else if (str_is(r->path, "/moved")) {
         http_x_reply(x, 302, NULL, &headers, STR_NONE);
+    } else if (str_is(r->path, "/away")) { /* the same server by another name */
+        struct net_addr a = http_server_addr(f->server);
+        char url[80];
+
+        snprintf(url, sizeof(url), "http://[::ffff:127.0.0.1]:%u/who", net_addr_port(&a));
+        to[0].value = str_of(url);
+        http_x_reply(x, 302, NULL, &headers, STR_NONE);
+    } else if (str_is(r->path, "/near") || str_is(r->path, "/who")) {
+        struct buf who = BUF_INIT;
+
+        to[0].value = STR("/who");
+        buf_printf(&who, "%.*s %.*s %.*s", STR_ARG(http_header_get(&r->headers, "authorization")),
+                   STR_ARG(http_header_get(&r->headers, "x-key")),
+                   STR_ARG(http_header_get(&r->headers, "x-plain")));
+        http_x_reply(x, str_is(r->path, "/near") ? 302 : 200, NULL, &headers, buf_str(&who));
+        buf_done(&who);
     } else {
         http_x_reply(x, 200, "text/plain", NULL, STR("hello"));
     }
@@ -386,6 +402,25 @@ static void redirects_are_followed_only_where_wished(void **state)
     assert_string_equal(buf_cstr(&f->body), "hello");
 }
 
+static void secrets_stay_with_the_server_they_are_for(void **state)
+{
+    struct fixture *f = *state;
+    struct http_header plain[] = {{STR("authorization"), STR("A")}, {STR("x-plain"), STR("P")}},
+                       secret[] = {{STR("x-key"), STR("K")}};
+    const struct http_headers headers = {plain, 2}, secrets = {secret, 1};
+    struct http_call_options o = {.headers = &headers, .secrets = &secrets, .max_redirects = 2};
+
+    o.target = STR("/who");
+    ask(f, o);
+    assert_string_equal(buf_cstr(&f->body), "A K P");
+    o.target = STR("/near");
+    ask(f, o);
+    assert_string_equal(buf_cstr(&f->body), "A K P");
+    o.target = STR("/away");
+    ask(f, o);
+    assert_string_equal(buf_cstr(&f->body), "  P");
+}
+
 static void a_cancelled_call_is_silent_and_the_server_sees_the_client_leave(void **state)
 {
     struct fixture *f = *state;
@@ -417,6 +452,7 @@ int main(void)
         T(a_whole_answer_and_one_in_parts_come_whole),
         T(every_way_to_fail_has_its_own_error),
         T(redirects_are_followed_only_where_wished),
+        T(secrets_stay_with_the_server_they_are_for),
         T(a_cancelled_call_is_silent_and_the_server_sees_the_client_leave),
     };
 
