@@ -194,6 +194,9 @@ bool http_url_split(struct str u, struct http_url *ret)
     uint64_t port;
 
     *ret = (struct http_url){.is_tls = str_starts(u, STR("https://"))};
+    for (size_t i = 0; i < u.n; i++) /* would end the request line, and begin a header */
+        if ((unsigned char)u.p[i] <= ' ' || u.p[i] == 0x7f)
+            return false;
     if (!ret->is_tls && !str_starts(u, STR("http://")))
         return false;
     u = str_skip(u, ret->is_tls ? 8 : 7);

@@ -39,7 +39,8 @@ const char *net_addr_text(const struct net_addr *a, char out[64]);
 const char *net_addr_ip(const struct net_addr *a, char out[64]);
 bool net_addr_is_loopback(const struct net_addr *a);
 
-/* "http://HOST[:PORT][/PATH][?QUERY]", https as well; all borrowed from the text. */
+/* "http://HOST[:PORT][/PATH][?QUERY]", https as well, without blanks and control characters; all
+ * borrowed from the text. */
 struct http_url {
     bool is_tls;
     struct str host;   /* without the brackets of an IPv6 address */

@@ -6,6 +6,8 @@
 
 #include "triggers/trigger.h"
 
+struct http_poll; /* poll.h */
+
 struct trigger_type {
     const char *name;
     const char *scaler; /* what KEDA's metrics call it: "prometheusScaler" */
@@ -21,9 +23,10 @@ struct trigger_type {
     void (*done)(struct trigger *t);  /* also after half a parse; may be NULL */
     void (*value)(struct trigger *t, int64_t now_ms, const struct trigger_target *target,
                   struct decision_metric *ret, char *warning, size_t cap);
-    bool (*is_waiting)(const struct trigger *t);     /* NULL: never */
-    bool (*is_builtin)(const struct trigger *t);     /* NULL: never */
-    json_t *(*metric_spec)(const struct trigger *t); /* NULL: External, as all others */
+    bool (*is_waiting)(const struct trigger *t);              /* NULL: never */
+    bool (*is_builtin)(const struct trigger *t);              /* NULL: never */
+    json_t *(*metric_spec)(const struct trigger *t);          /* NULL: External, as all others */
+    const struct http_poll *(*poll)(const struct trigger *t); /* NULL: asks nobody over HTTP */
 };
 
 struct trigger_source; /* trigger.c: what it is made from anew */

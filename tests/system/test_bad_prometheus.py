@@ -267,7 +267,7 @@ def test_a_certificate_nobody_vouches_for_is_refused_until_told_otherwise(flybal
 def test_bad_metadata_is_named(flyball):
     bad = [({"threshold": "x"}, "threshold"), ({"threshold": "0"}, "threshold"), ({"ignoreNullValues": "maybe"}, "ignoreNullValues"),
            ({"timeout": "-1s"}, "timeout"), ({"customHeaders": "a"}, "key=value"), ({"query": " "}, 'missing required parameter "query"'),
-           ({"authModes": "bearer"}, "authModes")]
+           ({"authModes": "bearer"}, '"bearerToken" in [authParams]'), ({"authModes": "digest"}, "authModes: only apiKey, basic")]
     create(flyball, deployment())
     for metadata, says in bad:
         create(flyball, scaledobject("http://127.0.0.1:1", **metadata))

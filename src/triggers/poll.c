@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "triggers/poll.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define REDIRECTS_MAX 10 /* as Go's client */
+#define STALE_MS 10000
+#define ASKS_MAX 1000
+
+/* One server of a question. */
+struct poll_ask {
+    struct http_poll *p;
+    struct http_call *call;
+    bool is_good;
+    enum metric_state state;
+    double value;
+    char why[sizeof(((struct http_poll *)0)->why)];
+};
+
+static struct loop *loop_of(const struct http_poll *p)
+{
+    return p->t->w->cluster->loop;
+}
+
+/* --- what to do about failures --- */
+
+int poll_check_status(int status, const char *key, struct err *err)
+{
+    if (status >= 200 && status < 300)
+        return 0;
+    if (status == 404)
+        return err_set(err, ERR_UNAVAILABLE,
+                       "it answered HTTP 404: check %s; what is asked for is not there", key);
+    if (status >= 300 && status < 400)
+        return err_set(err, ERR_UNAVAILABLE,
+                       "it answered HTTP %d: it redirects, but not to a place; check %s", status,
+                       key);
+    return err_set(err, ERR_UNAVAILABLE, "it answered HTTP %d: %s", status,
+                   status == 401 || status == 403 ? "check authModes and the credentials"
+                   : status == 429                ? "it is asked too often; raise pollingInterval"
+                   : status >= 500                ? "it is not well; see its log"
+                                                  : "it refuses the query; try it there by hand");
+}
+
+static bool says(const struct err *err, const char *what)
+{
+    return strstr(err->msg, what) != NULL;
+}
+
+static const char *tls_advice(const struct err *err)
+{
+    if (says(err, "certificate has expired") || says(err, "not yet valid"))
+        return "renew the server's certificate";
+    if (says(err, "mismatch"))
+        return "the certificate is for other names: use one of them as address";
+    if (says(err, "server's certificate"))
+        return "give its CA as parameter ca of the TriggerAuthentication; unsafeSsl: \"true\" "
+               "skips the check";
+    if (says(err, "certificate required") || says(err, "bad certificate") ||
+        says(err, "unknown ca") || says(err, "certificate expired"))
+        return "it wants another client certificate: check authModes tls, and cert and key of the "
+               "TriggerAuthentication";
+    if (says(err, "wrong version number") || says(err, "packet length too long"))
+        return "it does not speak TLS there: use http://";
+    return "check its TLS settings";
+}
+
+/* What to do about a question that brought no answer. */
+static void tell_failure(const struct http_poll *p, const struct err *err, char *out, size_t cap)
+{
+    const char *todo = NULL;
+    char check[80];
+
+    snprintf(check, sizeof(check),
+             err->code == ERR_BAD_INPUT ? "check %s: is that %s?"
+             : err->code == ERR_LIMIT   ? "check %s"
+                                        : "check %s, and whether it runs",
+             p->ops->key, p->ops->what);
+    if (says(err, "certificate") || says(err, "TLS"))
+        todo = tls_advice(err);
+    else if (err->code == ERR_TIMEOUT)
+        todo = "set timeout, or make the query cheaper";
+    else if (err->code == ERR_LIMIT && !says(err, "redirect"))
+        todo = p->ops->narrow;
+    snprintf(out, cap, "%s at %.60s: %.80s; %s", p->ops->peer, p->shown, err->msg,
+             todo ? todo : check);
+}
+
+/* --- counting --- */
+
+static const double bounds[POLL_BUCKETS - 1] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+
+static void count(struct http_poll *p, int status)
+{
+    double seconds = (double)(loop_mono_ns(loop_of(p)) - p->asked_ns) / 1e9;
+    struct poll_status *s = p->statuses;
+    size_t b = 0;
+
+    while (s < p->statuses + p->n_statuses && s->status != status)
+        s++;
+    if (s == p->statuses + p->n_statuses) {
+        if (p->n_statuses == POLL_STATUSES_MAX)
+            return;
+        p->n_statuses++;
+        s->status = status;
+    }
+    while (b < POLL_BUCKETS - 1 && seconds > bounds[b])
+        b++;
+    s->n++;
+    s->buckets[b]++;
+    s->sum_s += seconds;
+    p->latency_s = seconds;
+}
+
+/* --- a question --- */
+
+static void combine(struct http_poll *p)
+{
+    double *values = mem_array(p->n_asks, sizeof(*values));
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_asks; i++)
+        if (p->asks[i].is_good && p->asks[i].state == METRIC_VALUE)
+            values[n++] = p->asks[i].value;
+    p->state = n ? METRIC_VALUE : METRIC_UNKNOWN;
+    p->why[0] = '\0';
+    if (n)
+        p->value = p->n_asks > 1 ? p->ops->combine(p->t, values, n) : values[0];
+    for (size_t i = 0; i < p->n_asks && !n; i++) {
+        const struct poll_ask *a = &p->asks[i];
+
+        if (a->is_good) { /* an empty answer is one */
+            p->state = METRIC_EMPTY;
+            p->value = 0;
+            p->why[0] = '\0';
+            break;
+        }
+        snprintf(p->why, sizeof(p->why), "%s", a->why);
+    }
+    free(values);
+}
+
+static void end_round(struct http_poll *p)
+{
+    combine(p);
+    p->n_empty += p->state == METRIC_EMPTY;
+    p->got_ms = loop_mono_ns(loop_of(p)) / 1000000;
+    p->has_answer = true;
+    free(p->asks);
+    p->asks = NULL;
+    p->n_asks = 0;
+    trigger_tell(p->t);
+}
+
+static void on_answer(void *arg, const struct http_response *r, struct str body,
+                      const struct err *err)
+{
+    struct poll_ask *a = arg;
+    struct http_poll *p = a->p;
+    struct err bad = ERR_INIT;
+
+    a->call = NULL;
+    count(p, err ? 0 : r->status);
+    if (err)
+        tell_failure(p, err, a->why, sizeof(a->why));
+    else if (poll_check_status(r->status == 200 || !p->ops->only_200 ? r->status : 400 + r->status,
+                               p->ops->key, &bad) < 0 ||
+             p->ops->read(p->t, body, &a->state, &a->value, &bad) < 0)
+        snprintf(a->why, sizeof(a->why), "%s at %.70s: %.150s", p->ops->peer, p->shown, bad.msg);
+    else
+        a->is_good = true;
+    if (--p->n_open == 0)
+        end_round(p);
+}
+
+static void fail_round(struct http_poll *p, const char *why)
+{
+    p->asks = mem_array(1, sizeof(*p->asks));
+    p->n_asks = 1;
+    snprintf(p->asks[0].why, sizeof(p->asks[0].why), "%s at %.70s: %.150s", p->ops->peer, p->shown,
+             why);
+    end_round(p);
+}
+
+static void send_all(struct http_poll *p, const char *url, const struct net_addr *to, size_t n)
+{
+    struct http_headers headers = {p->auth.headers, p->auth.n_headers},
+                        secrets = {p->auth.secrets, p->auth.n_secrets};
+
+    p->asks = mem_array(n, sizeof(*p->asks));
+    p->n_asks = p->n_open = n;
+    p->asked_ns = loop_mono_ns(loop_of(p));
+    for (size_t i = 0; i < n; i++) {
+        p->asks[i].p = p;
+        p->asks[i].call = http_client_send(
+            p->t->w->http, &(struct http_call_options){.url = url,
+                                                       .addr = to ? &to[i] : NULL,
+                                                       .headers = &headers,
+                                                       .secrets = &secrets,
+                                                       .timeout_ms = p->timeout_ms,
+                                                       .max_body = POLL_ANSWER_MAX,
+                                                       .max_redirects = REDIRECTS_MAX,
+                                                       .tls = p->auth.tls,
+                                                       .arg = &p->asks[i],
+                                                       .on_all = on_answer});
+    }
+}
+
+static void ask(struct http_poll *p)
+{
+    struct buf url = BUF_INIT, addresses = BUF_INIT;
+    struct err bad = ERR_INIT;
+    size_t n = 1;
+
+    if (p->auth.problem) {
+        fail_round(p, p->auth.problem);
+        return;
+    }
+    if (p->ops->addresses) {
+        if (!p->ops->addresses(p->t, &addresses, &bad)) {
+            buf_done(&addresses);
+            fail_round(p, bad.msg);
+            return;
+        }
+        n = addresses.n / sizeof(struct net_addr);
+        n = n > ASKS_MAX ? ASKS_MAX : n;
+    }
+    p->ops->url(p->t, &url);
+    if (p->auth.query)
+        buf_printf(&url, "%c%s", strchr(buf_cstr(&url), '?') ? '&' : '?', p->auth.query);
+    send_all(p, buf_cstr(&url),
+             n && addresses.n ? (const struct net_addr *)(void *)addresses.p : NULL, n ? n : 1);
+    if (url.p)
+        explicit_bzero(url.p, url.n);
+    buf_done(&url);
+    buf_done(&addresses);
+}
+
+static void on_timer(void *arg)
+{
+    struct http_poll *p = arg;
+
+    loop_timer_start(&p->timer, p->t->poll_ms);
+    if (p->ops->is_off && p->ops->is_off(p->t))
+        p->has_answer = false; /* an answer of another time is none */
+    else if (p->n_open == 0)
+        ask(p);
+}
+
+/* --- life --- */
+
+void poll_parse(struct http_poll *p, struct trigger *t, const struct http_poll_ops *ops,
+                const json_t *meta, const char *address, unsigned modes, struct err *err)
+{
+    p->t = t;
+    p->ops = ops;
+    p->address = mem_strdup(address ? address : "");
+    meta_duration(t, meta, "timeout", POLL_TIMEOUT_MS, &p->timeout_ms, err);
+    http_auth_parse(t, meta, modes, &p->auth, err);
+    http_auth_take_user(&p->auth, p->address);
+    p->shown = mem_strdup(p->address);
+    p->shown[strcspn(p->shown, "?#")] = '\0';
+}
+
+void poll_start(struct http_poll *p)
+{
+    p->state = METRIC_UNKNOWN;
+    loop_timer_init(&p->timer, loop_of(p), on_timer, p);
+    loop_timer_start(&p->timer, 0);
+}
+
+void poll_done(struct http_poll *p)
+{
+    if (p->timer.loop)
+        loop_timer_stop(&p->timer);
+    for (size_t i = 0; i < p->n_asks; i++)
+        http_call_cancel(p->asks[i].call);
+    free(p->asks);
+    http_auth_done(&p->auth);
+    free(p->address);
+    free(p->shown);
+}
+
+bool poll_is_waiting(const struct http_poll *p)
+{
+    return !p->has_answer;
+}
+
+void poll_value(const struct http_poll *p, struct decision_metric *m)
+{
+    int64_t stale = (p->t->poll_ms * 3 > STALE_MS ? p->t->poll_ms * 3 : STALE_MS) + p->timeout_ms;
+
+    m->state = p->state;
+    m->value = p->value;
+    snprintf(m->why, sizeof(m->why), "%s", p->why);
+    if (loop_mono_ns(loop_of(p)) / 1000000 - p->got_ms > stale)
+        trigger_unknown(m, "the last answer is too old");
+}
