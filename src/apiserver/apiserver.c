@@ -78,7 +78,7 @@ static bool next_part(struct str *rest, struct str *ret)
 /* /api/v1/... or /apis/GROUP/VERSION/..., then [namespaces/NS/]RESOURCE[/NAME[/SUB]]. */
 static bool parse_path(struct request *r, struct str path)
 {
-    struct str rest, group = STR(""), version, res, part;
+    struct str rest, group = STR(""), version, res;
     ptrdiff_t n;
 
     if (path.n >= sizeof(r->path))
@@ -113,11 +113,7 @@ static bool parse_path(struct request *r, struct str path)
     }
     if (rest.p && !next_part(&rest, &r->name))
         return false;
-    if (rest.p && !next_part(&rest, &part))
-        return false;
-    if (r->name.n && rest.p == NULL && part.n && part.p > r->name.p)
-        r->sub = part;
-    if (rest.p)
+    if (rest.p && (!next_part(&rest, &r->sub) || rest.p))
         return false;
     r->kind = kind_by_path(group, version, res, &r->alias);
     return r->kind && (r->kind->namespaced || r->ns.n == 0);
