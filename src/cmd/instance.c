@@ -10,13 +10,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "controllers/controllers.h"
+#include "controllers/isvc.h"
 #include "gateway/gateway.h"
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
+#include "telemetry/own_service.h"
 #include "telemetry/push_port.h"
 #include "telemetry/web.h"
-#include "telemetry/web_service.h"
 
 struct instance {
     struct loop *loop;
@@ -229,13 +230,44 @@ static int open_telemetry(struct instance *i, const struct instance_options *o, 
     return r < 0 ? r : open_push_ports(i, o, err);
 }
 
+/* Where processes of this machine reach a listener: every address is loopback too. */
+static struct net_addr reachable(struct net_addr a)
+{
+    char ip[64];
+
+    net_addr_ip(&a, ip);
+    if (strcmp(ip, "0.0.0.0") == 0 || strcmp(ip, "::") == 0)
+        net_addr_set(&a, "127.0.0.1", net_addr_port(&a));
+    return a;
+}
+
+/* The names of the ecosystem's own services, and the addresses that pods are told. */
+static void publish_ports(struct instance *i)
+{
+    struct cluster *c = store_cluster(i->store);
+    struct net_addr web = reachable(web_addr(i->web)), otlp = reachable(instance_otlp_addr(i)),
+                    scaler = reachable(instance_scaler_addr(i));
+    char receiver_text[64], scaler_text[64];
+
+    own_service_publish(
+        c, &(struct own_service){"istio-system", "prometheus", {{"http", 9090, &web}}});
+    own_service_publish(c, &(struct own_service){"keda",
+                                                 "keda-otel-scaler",
+                                                 {{"grpc-otlp-receiver", 4317, &otlp},
+                                                  {"keda-external-scaler", 4318, &scaler}}});
+    /* sidecars push in clear text: where the OTLP port wants TLS, the other one takes them too */
+    net_addr_text(i->otlp_tls ? &scaler : &otlp, receiver_text);
+    net_addr_text(&scaler, scaler_text);
+    isvc_bootstrap(c, &(struct isvc_endpoints){receiver_text, scaler_text});
+}
+
 static void start_controllers(struct instance *i)
 {
     struct cluster *c = store_cluster(i->store);
     struct net_addr web = web_addr(i->web);
 
     apiserver_bootstrap(i->store);
-    web_publish_service(c, &web);
+    publish_ports(i);
     i->world = (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web};
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->world.hub = trigger_hub_new(c);

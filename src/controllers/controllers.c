@@ -28,7 +28,6 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
     struct controllers *all = mem_zalloc(sizeof(*all));
     struct cluster *c = deps->world->cluster;
 
-    isvc_bootstrap(c);
     all->isvc = isvc_controller_new(c);
     all->otelcollector = otelcollector_controller_new(c);
     all->deployment = deployment_controller_new(c);

@@ -10,8 +10,13 @@
 /* ConfigMap kserve/inferenceservice-config, one member a key, values parsed. Never NULL: defaults
  * of the original where the map or a key is missing. For json_decref. */
 json_t *isvc_config(struct cluster *c);
-/* What `flyball up` creates at the first start: the ConfigMap and the built-in runtimes. */
-void isvc_bootstrap(struct cluster *c);
+/* What `flyball up` creates at the first start: the ConfigMap and the built-in runtimes. Pods are
+ * told literal addresses, so that any collector can push there: "127.0.0.1:4317"; they follow the
+ * ports of this start until the user writes others. NULL: KServe's names. */
+struct isvc_endpoints {
+    const char *receiver, *scaler;
+};
+void isvc_bootstrap(struct cluster *c, const struct isvc_endpoints *e);
 
 struct isvc_runtime {
     json_t *spec; /* borrowed from tree */

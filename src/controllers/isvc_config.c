@@ -112,16 +112,91 @@ static void create(struct cluster *c, enum kind_id kind, json_t *tree)
     json_decref(tree);
 }
 
-void isvc_bootstrap(struct cluster *c)
+/* --- what the first start creates --- */
+
+#define TOLD "flyball.dev/endpoints" /* the addresses that we wrote last */
+
+static json_t *with_endpoints(const char *text, const struct isvc_endpoints *e)
+{
+    json_t *conf = json_loads(text, 0, NULL);
+
+    if (!json_is_object(conf)) {
+        json_decref(conf);
+        return NULL;
+    }
+    json_object_set_new(conf, "metricReceiverEndpoint", json_string(e->receiver));
+    json_object_set_new(conf, "metricScalerEndpoint", json_string(e->scaler));
+    return conf;
+}
+
+static json_t *as_text(const json_t *v)
+{
+    struct buf text = BUF_INIT;
+    json_t *out;
+
+    json_write(&text, v);
+    out = json_str_new(buf_str(&text));
+    buf_done(&text);
+    return out;
+}
+
+/* The ports may be others than at the last start: the map follows, unless the user changed what it
+ * says. */
+static void follow(struct cluster *c, const struct object *o, const struct isvc_endpoints *e)
+{
+    AUTO_JSON json_t *map = object_tree(o), *conf = NULL, *now = NULL, *patch = NULL;
+    AUTO_FREE char *told = mem_printf("%s %s", e->receiver, e->scaler), *is = NULL;
+    const char *was =
+        json_string_value(json_object_get(json_at(map, "metadata.annotations"), TOLD));
+    const char *text = json_text(map, "data.opentelemetryCollector", "");
+
+    conf = json_loads(text, 0, NULL);
+    is = mem_printf("%s %s", json_text(conf, "metricReceiverEndpoint", ""),
+                    json_text(conf, "metricScalerEndpoint", ""));
+    if (!was || strcmp(was, is) != 0 || strcmp(was, told) == 0)
+        return;
+    now = with_endpoints(text, e);
+    patch = json_pack("{s:{s:{s:s}},s:{s:o}}", "metadata", "annotations", TOLD, told, "data",
+                      "opentelemetryCollector", as_text(now));
+    cluster_write(c,
+                  &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                          .kind = KIND_CONFIGMAP,
+                                          .ns = o->ns,
+                                          .name = o->name,
+                                          .tree = patch,
+                                          .manager = "flyball"},
+                  NULL, NULL);
+}
+
+static void create_map(struct cluster *c, const struct isvc_endpoints *e)
 {
     json_t *map =
         json_pack("{s:s,s:s,s:{s:s,s:s},s:{}}", "apiVersion", "v1", "kind", "ConfigMap", "metadata",
                   "name", "inferenceservice-config", "namespace", "kserve", "data");
 
-    for (size_t i = 0; i < ARRAY_LEN(shipped); i++)
+    for (size_t i = 0; i < ARRAY_LEN(shipped); i++) {
+        AUTO_JSON json_t *told = NULL;
+
+        if (e && strcmp(shipped[i].key, "opentelemetryCollector") == 0)
+            told = with_endpoints(shipped[i].json, e);
         json_object_set_new(json_object_get(map, "data"), shipped[i].key,
-                            json_string(shipped[i].json));
+                            told ? as_text(told) : json_string(shipped[i].json));
+    }
+    if (e)
+        json_object_set_new(json_object_get(map, "metadata"), "annotations",
+                            json_pack("{s:o}", TOLD, json_fmt("%s %s", e->receiver, e->scaler)));
     create(c, KIND_CONFIGMAP, map);
+}
+
+void isvc_bootstrap(struct cluster *c, const struct isvc_endpoints *e)
+{
+    const struct object *map =
+        cluster_get(c, KIND_CONFIGMAP, STR("kserve"), STR("inferenceservice-config"));
+
+    if (!map)
+        create_map(c, e);
+    else if (e)
+        follow(c, map, e);
     for (size_t i = 0; i < ARRAY_LEN(runtimes); i++)
         create(c, KIND_CLUSTERSERVINGRUNTIME, json_loads(runtimes[i], 0, NULL));
 }

@@ -42,8 +42,10 @@ static bool first_endpoint(const json_t *eps, const char *port_name, struct net_
         const json_t *a = json_array_get(json_at(subset, "addresses"), 0);
 
         json_array_foreach (json_at(subset, "ports"), k, p) {
-            if (a && (strcmp(json_text(p, "name", ""), port_name) == 0 ||
-                      json_array_size(json_at(subset, "ports")) == 1))
+            const char *name = json_text(p, "name", "");
+            bool is_only = json_array_size(json_at(subset, "ports")) == 1;
+
+            if (a && (strcmp(name, port_name) == 0 || (is_only && (!*name || !*port_name))))
                 return net_addr_set(ret, json_text(a, "ip", ""),
                                     (uint16_t)json_int(p, "port", 0)) == 0;
         }

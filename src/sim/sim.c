@@ -7,9 +7,10 @@
 #include "apiserver/apiserver.h"
 #include "base/mem.h"
 #include "codec/yaml.h"
+#include "controllers/isvc.h"
 #include "kube/names.h"
 #include "sim/sim_int.h"
-#include "telemetry/web_service.h"
+#include "telemetry/own_service.h"
 
 #define WALL_2026 1767225600000
 
@@ -95,9 +96,11 @@ static int start(struct sim *s, struct err *err)
     s->world =
         (struct trigger_world){.cluster = s->cluster, .http = &s->http, .db = s->db, .web = web};
     apiserver_bootstrap(s->store);
-    web_publish_service(s->cluster, &web);
+    own_service_publish(
+        s->cluster, &(struct own_service){"istio-system", "prometheus", {{"http", 9090, &web}}});
     sim_node_start(s);
     sim_traffic_start(s);
+    isvc_bootstrap(s->cluster, NULL);
     s->controllers = controllers_new(&(struct scaledobject_deps){&s->world, s->rounds});
     return 0;
 }

@@ -160,3 +160,31 @@ def test_a_metric_that_is_no_longer_collected_takes_its_collector_along(flyball)
          "spec": {"predictor": {"autoScaling": None}}}))
     wait_for("collector and ScaledObject are gone", lambda: flyball.kubectl("get", "otelcol,so", "-o", "name").stdout == "", 10)
     wait_for("and the new pod has one", lambda: [len(p["spec"]["containers"]) for p in flyball.pods()] == [1], 20)
+
+
+def endpoints(f):
+    conf = json.loads(f.get("configmap", "inferenceservice-config", "-n", "kserve")["data"]["opentelemetryCollector"])
+    return conf["metricReceiverEndpoint"], conf["metricScalerEndpoint"]
+
+
+def test_pods_are_told_the_ports_of_this_start(flyball_factory):
+    f = flyball_factory()
+    told = f.env["FLYBALL_OTLP"], f.env["FLYBALL_SCALER"]
+    assert wait_for("the ConfigMap", lambda: endpoints(f), 5) == told
+    service = wait_for("the Service", lambda: f.get("service", "keda-otel-scaler", "-n", "keda"), 5)
+    assert [p["port"] for p in service["spec"]["ports"]] == [4317, 4318]
+    behind = f.get("endpoints", "keda-otel-scaler", "-n", "keda")["subsets"]
+    assert tuple(f"{s['addresses'][0]['ip']}:{s['ports'][0]['port']}" for s in behind) == told
+    f.stop()
+    f.start()
+    assert (f.env["FLYBALL_OTLP"], f.env["FLYBALL_SCALER"]) != told  # ports are free ones in tests
+    wait_for("the map follows", lambda: endpoints(f) == (f.env["FLYBALL_OTLP"], f.env["FLYBALL_SCALER"]), 5)
+    conf = json.loads(f.get("configmap", "inferenceservice-config", "-n", "kserve")["data"]["opentelemetryCollector"])
+    conf["metricReceiverEndpoint"] = "collector.example.org:4317"
+    f.kubectl("patch", "configmap", "inferenceservice-config", "-n", "kserve", "--type", "merge", "-p",
+              json.dumps({"data": {"opentelemetryCollector": json.dumps(conf)}}))
+    f.stop()
+    f.start()
+    wait_for("everything has started", lambda: f.get("endpoints", "keda-otel-scaler", "-n", "keda")["subsets"][0]["ports"][0]["port"]
+             == int(f.env["FLYBALL_OTLP"].split(":")[1]), 5)
+    assert endpoints(f)[0] == "collector.example.org:4317"  # the user's stays
