@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "apiserver/apiserver_int.h"
 #include "base/mem.h"
@@ -41,8 +42,9 @@ bool query_flag(const struct http_x *x, const char *key)
 {
     char v[16];
 
-    return http_query_get(http_x_request(x)->query, key, v, sizeof(v), NULL) &&
-           (strcmp(v, "true") == 0 || strcmp(v, "1") == 0);
+    if (!http_query_get(http_x_request(x)->query, key, v, sizeof(v), NULL))
+        return false;
+    return strcasecmp(v, "false") != 0 && strcmp(v, "0") != 0;
 }
 
 /* --- who asks --- */

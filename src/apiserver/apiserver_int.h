@@ -38,6 +38,7 @@ void reply_body(struct http_x *x, int http, struct buf *body);
 void reply_bad_request(struct http_x *x, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void request_free(struct request *r);
+/* As Kubernetes reads one: there, and neither "false" nor "0". */
 bool query_flag(const struct http_x *x, const char *key);
 /* Object bytes as this request wants to see them (alias applied). */
 void write_object(struct buf *out, const struct request *r, const struct object *o);
