@@ -268,7 +268,11 @@ static void start_controllers(struct instance *i)
 
     apiserver_bootstrap(i->store);
     publish_ports(i);
-    i->world = (struct trigger_world){.cluster = c, .http = i->http, .db = i->db, .web = web};
+    i->world = (struct trigger_world){.cluster = c,
+                                      .http = i->http,
+                                      .db = i->db,
+                                      .web = web,
+                                      .scaler = push_port_addr(i->scaler_port)};
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->world.hub = trigger_hub_new(c);
     i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});

@@ -58,6 +58,7 @@ static void ask(struct scaler *s, struct hpa_look *l, struct hpa_input *in, stru
     trigger_value(t, l->scene.now_ms, &target, m, warning, sizeof(warning));
     buf_add_cstr(&x->warnings, warning);
     in->seen = m;
+    x->active |= trigger_is_active(t, m);
     if (m->state == METRIC_UNKNOWN) {
         in->error = m->why;
         x->why = x->unknown++ ? x->why : m->why;
@@ -65,7 +66,6 @@ static void ask(struct scaler *s, struct hpa_look *l, struct hpa_input *in, stru
     }
     x->known++;
     give_value(l, in, m->value);
-    x->active |= m->value > trigger_activation(t);
 }
 
 static void ask_all(struct scaler *s, struct hpa_look *l, struct state *x)

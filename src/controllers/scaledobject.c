@@ -43,6 +43,14 @@ static void on_answer(void *arg)
     scaler_evaluate(s, loop_wall_ms(so_cluster(s->c)->loop));
 }
 
+/* A trigger's metric has another name or target: the HPA is to be made anew. */
+static void on_respec(void *arg)
+{
+    struct scaler *s = arg;
+
+    reconciler_wake(s->c->r, str_of(s->ns), str_of(s->name));
+}
+
 static void on_tick(void *arg)
 {
     struct scaler *s = arg;
@@ -134,6 +142,7 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
                                           .index = (int)i,
                                           .poll_ms = poll ? poll : POLL_DEFAULT_MS,
                                           .changed = on_answer,
+                                          .respec = on_respec,
                                           .arg = s};
 
         if (trigger_new(&options, &s->triggers[s->n], err) < 0) {
@@ -143,6 +152,15 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
         s->n++;
     }
     s->generation = o->generation;
+    return true;
+}
+
+/* Without names and targets there is no HPA to make; why: NULL where they may still come. */
+static bool has_specs(const struct scaler *s, const char **why)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!trigger_has_spec(s->triggers[i], why))
+            return false;
     return true;
 }
 
@@ -306,6 +324,7 @@ static void reconcile(void *ctx, struct pass *p)
         cluster_get(pass_cluster(p), KIND_SCALEDOBJECT, pass_ns(p), pass_name(p));
     AUTO_JSON json_t *so = NULL, *hpa = NULL;
     struct err err = ERR_INIT;
+    const char *why;
     struct scaler *s;
 
     if (!o)
@@ -339,6 +358,16 @@ static void reconcile(void *ctx, struct pass *p)
         event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_WARNING, "KEDAScalerFailed", "%s",
                    err.msg);
         fail_check(p, o, so, err.msg);
+        return;
+    }
+    if (!has_specs(s, &why)) {
+        if (why) {
+            event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_WARNING, "KEDAScalerFailed", "%s",
+                       why);
+            fail_check(p, o, so, why);
+        } else {
+            pass_requeue_after(p, TICK_MS);
+        }
         return;
     }
     hpa = hpa_object(o, so, s);

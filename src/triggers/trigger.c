@@ -12,7 +12,8 @@
 #include "triggers/trigger_int.h"
 
 static const struct trigger_type *const types[] = {
-    &trigger_prometheus, &trigger_cron, &trigger_workload, &trigger_cpu, &trigger_memory};
+    &trigger_prometheus, &trigger_cron,     &trigger_workload,     &trigger_cpu,
+    &trigger_memory,     &trigger_external, &trigger_external_push};
 
 static const struct trigger_type *type_of(const char *name)
 {
@@ -162,6 +163,7 @@ int trigger_new(const struct trigger_options *o, struct trigger **ret, struct er
     t->is_average = strcmp(t->metric_type, "Value") != 0;
     t->has_modifiers = o->has_modifiers;
     t->changed = o->changed;
+    t->respec = o->respec;
     t->changed_arg = o->arg;
     t->name = type->is_external
                   ? trigger_metric_name_of(name, o->index, json_object_get(o->spec, "metadata"),
@@ -275,6 +277,19 @@ bool trigger_is_external(const struct trigger *t)
 double trigger_activation(const struct trigger *t)
 {
     return t->activation;
+}
+
+bool trigger_is_active(const struct trigger *t, const struct decision_metric *m)
+{
+    if (!t->broken && t->type->is_active)
+        return t->type->is_active(t, m);
+    return m->state != METRIC_UNKNOWN && m->value > t->activation;
+}
+
+bool trigger_has_spec(const struct trigger *t, const char **ret_why)
+{
+    *ret_why = t->broken;
+    return !t->broken && (!t->type->has_spec || t->type->has_spec(t, ret_why));
 }
 
 bool trigger_is_waiting(const struct trigger *t)

@@ -11,6 +11,7 @@
 
 #include "autoscale/decision.h"
 #include "kube/cluster.h"
+#include "net/grpc_client.h"
 #include "net/http_client.h"
 #include "promql/promql.h"
 #include "triggers/auth.h"
@@ -24,6 +25,8 @@ struct trigger_world {
     struct tsdb *db;
     struct net_addr
         web; /* where our own Prometheus API listens: a query there is answered from db */
+    struct net_addr scaler;    /* the same of our own external scaler; none: len 0 */
+    struct grpc_client *grpc;  /* to those of others; NULL: they cannot be asked */
     struct trigger_hub *hub;   /* NULL: changes of Secrets are not seen, nothing is counted */
     const char *cluster_ns;    /* of what a ClusterTriggerAuthentication names; NULL: "keda" */
     const char *file_root;     /* of filePath; NULL: refused */
@@ -49,6 +52,9 @@ struct trigger_options {
     /* There is another value, or another reason why not: of triggers that no round brings one. May
      * be NULL; never called from inside a call of this header. */
     void (*changed)(void *arg);
+    /* Its metric has another name or target: what trigger_metric_spec gave is no longer true. May
+     * be NULL; as changed, but must not free the trigger. */
+    void (*respec)(void *arg);
     void *arg;
     /* Instead of resolving any: emptied into the trigger. For tests; may be NULL. */
     struct auth *auth;
@@ -60,6 +66,11 @@ void trigger_free(struct trigger *t);
 const char *trigger_metric_name(const struct trigger *t); /* "s0-prometheus" */
 bool trigger_is_external(const struct trigger *t);        /* false: cpu, memory */
 double trigger_activation(const struct trigger *t);
+/* m: what trigger_value gave. An external scaler says it apart from its value. */
+bool trigger_is_active(const struct trigger *t, const struct decision_metric *m);
+/* Name and target of its metric are known. False: there can be no HPA yet, and why (NULL: who knows
+ * them has not been asked yet, respec will tell). */
+bool trigger_has_spec(const struct trigger *t, const char **ret_why);
 /* Has not yet been answered at all: there is nothing to decide on, and nothing to complain of. */
 bool trigger_is_waiting(const struct trigger *t);
 /* True: evaluated by rounds on the built-in store; false: it tells when it has changed. */

@@ -27,6 +27,10 @@ struct trigger_type {
     bool (*is_builtin)(const struct trigger *t);              /* NULL: never */
     json_t *(*metric_spec)(const struct trigger *t);          /* NULL: External, as all others */
     const struct http_poll *(*poll)(const struct trigger *t); /* NULL: asks nobody over HTTP */
+    /* NULL: active while the value is above the activation threshold. */
+    bool (*is_active)(const struct trigger *t, const struct decision_metric *m);
+    /* NULL: always; as trigger_has_spec. */
+    bool (*has_spec)(const struct trigger *t, const char **ret_why);
 };
 
 struct trigger_source; /* trigger.c: what it is made from anew */
@@ -40,6 +44,7 @@ struct trigger {
     int64_t poll_ms;
     bool is_average, has_modifiers;
     void (*changed)(void *arg);
+    void (*respec)(void *arg);
     void *changed_arg;
     struct auth auth;
     struct trigger_source *source; /* NULL: nothing that may change */
@@ -52,7 +57,7 @@ struct trigger {
 };
 
 extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workload, trigger_cpu,
-    trigger_memory;
+    trigger_memory, trigger_external, trigger_external_push;
 
 /* The value of a metric is not known, and why. */
 void trigger_unknown(struct decision_metric *m, const char *why);

@@ -43,6 +43,7 @@ static struct {
     {"keda/validation", NULL, vector_validation, NULL},
     {"keda/timeline", NULL, vector_timeline, NULL},
     {"keda/trigger_metadata", NULL, vector_trigger_metadata, vector_has_trigger},
+    {"keda/external", NULL, vector_external, vector_is_external_rule},
     {"otel/addon_query", NULL, vector_addon_query, NULL},
     {"otel/addon_store", NULL, vector_addon_store, NULL},
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "triggers/external.h"
 #include "triggers/trigger.h"
 #include "vectors.h"
 
@@ -12,7 +13,7 @@
 
 bool vector_has_trigger(const json_t *v)
 {
-    static const char *const absent[] = {"external", "external-push", "metrics-api"};
+    static const char *const absent[] = {"metrics-api"};
     const char *type = json_text(v, "given.type", "");
 
     for (size_t i = 0; i < ARRAY_LEN(absent); i++)
@@ -84,6 +85,22 @@ static bool same_ca(struct buf *why, struct trigger *t, const json_t *expect)
     trigger_value(t, 0, &(struct trigger_target){0}, &m, warning, sizeof(warning));
     return vector_same_int(why, "customCA", strstr(m.why, "ca, cert or key") != NULL,
                            json_bool(expect, "customCA", false));
+}
+
+/* What an external scaler would get, and how. */
+static bool same_external(struct buf *why, const struct trigger *t, const json_t *given,
+                          const json_t *expect)
+{
+    bool ok = true;
+
+    if (!str_starts(str_of(json_text(given, "type", "")), STR("external")))
+        return true;
+    if (json_object_get(expect, "tls"))
+        ok &= vector_same_int(why, "tls", external_uses_tls(t), json_bool(expect, "tls", false));
+    if (json_object_get(expect, "sentMetadata"))
+        ok &= vector_same_json(why, "sentMetadata", external_sent_metadata(t),
+                               json_object_get(expect, "sentMetadata"));
+    return ok;
 }
 
 /* Every parameter of expect.param stands in the text. */
@@ -170,7 +187,7 @@ bool vector_trigger_metadata(const json_t *v, struct buf *why)
         loop_run_for(cluster.loop, 1);
     if (json_bool(expect, "ok", false))
         ok = r == 0 && same_spec(why, t, expect) && same_request(why, &catcher, expect) &&
-             same_ca(why, t, expect);
+             same_ca(why, t, expect) && same_external(why, t, given, expect);
     else
         ok = r < 0 && names_params(why, err.msg, json_text(expect, "param", ""));
     if (!ok)

@@ -26,8 +26,9 @@ vector_case vector_calc, vector_group_pods, vector_requests, vector_limit_classi
     vector_trigger_metadata, vector_cron_activity, vector_workload, vector_addon_query,
     vector_addon_store, vector_annotations, vector_executor, vector_triggers_activity,
     vector_status_merge, vector_aggregate, vector_metric_request, vector_fallback, vector_formula,
-    vector_hpa, vector_validation, vector_timeline;
+    vector_hpa, vector_validation, vector_timeline, vector_external;
 /* Whether the vector is of a type of trigger that exists here. */
 bool vector_has_trigger(const json_t *vector);
+bool vector_is_external_rule(const json_t *vector);
 
 #endif
