@@ -18,6 +18,7 @@
 #include "telemetry/own_service.h"
 #include "telemetry/push_port.h"
 #include "telemetry/web.h"
+#include "triggers/memstore.h"
 
 struct instance {
     struct loop *loop;
@@ -36,6 +37,7 @@ struct instance {
     bool otlp_wants_client_cert;
     struct push_port *otlp_port, *scaler_port;
     struct trigger_world world;
+    struct memstore memstore;
     bool takes_remote_write;
     struct controllers *controllers;
 };
@@ -144,7 +146,9 @@ static int open_web(struct instance *i, const struct net_addr *addr, struct err 
                             .takes_remote_write = i->takes_remote_write,
                             .own_metrics = own_metrics,
                             .explain = explain,
-                            .ctx = i};
+                            .ctx = i,
+                            .take = memstore_take,
+                            .take_ctx = &i->memstore};
 
     return web_new(i->loop, &o, &i->web, err);
 }
@@ -264,15 +268,19 @@ static void publish_ports(struct instance *i)
 static void start_controllers(struct instance *i)
 {
     struct cluster *c = store_cluster(i->store);
-    struct net_addr web = web_addr(i->web);
+    struct net_addr web = web_addr(i->web), otlp = push_port_addr(i->otlp_port),
+                    scaler = reachable(instance_scaler_addr(i));
 
     apiserver_bootstrap(i->store);
     publish_ports(i);
-    i->world = (struct trigger_world){.cluster = c,
-                                      .http = i->http,
-                                      .db = i->db,
-                                      .web = web,
-                                      .scaler = push_port_addr(i->scaler_port)};
+    i->memstore = (struct memstore){.loop = i->loop,
+                                    .db = i->db,
+                                    .token = i->pki.token,
+                                    .otlp_port = net_addr_port(&otlp),
+                                    .scaler_port = net_addr_port(&scaler),
+                                    .web_port = net_addr_port(&web)};
+    i->world = (struct trigger_world){
+        .cluster = c, .http = i->http, .db = i->db, .web = web, .scaler = scaler};
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->world.hub = trigger_hub_new(c);
     i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});

@@ -401,6 +401,7 @@ static void get_index(const struct ask *a)
                      "\n\n/api/v1/query?query=...   PromQL, as Prometheus answers\n"
                      "/api/v1/targets           what is scraped\n/metrics                  "
                      "flyball's own series\n"
+                     "/memstore/data            what the store holds, as the otel-add-on shows it\n"
                      "/explain                  why there are that many replicas\n/sd/pods         "
                      "         http_sd for a Prometheus of your own\n"));
 }
@@ -487,6 +488,8 @@ static void on_request(void *ctx, struct http_x *x)
 
     if (!host_is_ours(req))
         fail(x, 421, "bad_data", "this name does not belong to flyball: use its address");
+    else if (w->o.take && w->o.take(w->o.take_ctx, x))
+        return;
     else if (str_is(req->method, "POST") && str_is(req->path, "/api/v1/write"))
         post_write(w, x);
     else if (str_is(req->method, "POST"))

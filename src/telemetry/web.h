@@ -21,6 +21,9 @@ struct web_options {
     /* Plain text: why there are that many replicas. */
     void (*explain)(void *ctx, struct buf *out);
     void *ctx;
+    /* Asked before the paths of the web port itself; false: not mine. May be NULL. */
+    bool (*take)(void *ctx, struct http_x *x);
+    void *take_ctx;
 };
 
 int web_new(struct loop *l, const struct web_options *o, struct web **ret, struct err *err);

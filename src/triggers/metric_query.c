@@ -204,6 +204,17 @@ static bool span_of(const struct series *s, int64_t now, enum over_time op, stru
     return ret->n > 0;
 }
 
+bool metric_over_time(const struct series *s, int64_t now, double ret[OVER_TIMES])
+{
+    struct span span;
+
+    if (!span_of(s, now, OVER_AVG, &span))
+        return false;
+    for (enum over_time op = OVER_LAST; op < OVER_TIMES; op++)
+        ret[op] = over(&span, op);
+    return true;
+}
+
 static void add_series(void *arg, struct series *s)
 {
     struct reading *x = arg;

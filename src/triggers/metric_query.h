@@ -16,11 +16,13 @@
 
 #define METRIC_QUERY_WINDOW_MS 120000
 
-enum over_time { OVER_LAST, OVER_RATE, OVER_COUNT, OVER_AVG, OVER_MIN, OVER_MAX };
+enum over_time { OVER_LAST, OVER_RATE, OVER_COUNT, OVER_AVG, OVER_MIN, OVER_MAX, OVER_TIMES };
 
 /* "last_one", "rate", ...; empty is last_one. ERR_BAD_INPUT lists those that exist. */
 int over_time_parse(struct str text, enum over_time *ret, struct err *err);
 const char *over_time_name(enum over_time op);
+/* All of them for one series; false: it does not count. */
+bool metric_over_time(const struct series *s, int64_t now_ms, double ret[OVER_TIMES]);
 
 struct metric_query;
 
