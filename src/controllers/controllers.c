@@ -11,6 +11,7 @@
 #include "controllers/otelcollector.h"
 #include "controllers/replicaset.h"
 #include "controllers/service.h"
+#include "controllers/triggerauth.h"
 
 struct controllers {
     struct isvc_controller *isvc;
@@ -21,6 +22,7 @@ struct controllers {
     struct gc *gc;
     struct scaledobject_controller *scaledobject;
     struct hpa_controller *hpa;
+    struct triggerauth_controller *triggerauth;
 };
 
 struct controllers *controllers_new(const struct scaledobject_deps *deps)
@@ -35,6 +37,7 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
     all->service = service_controller_new(c);
     all->gc = gc_new(c);
     all->scaledobject = scaledobject_controller_new(deps);
+    all->triggerauth = triggerauth_controller_new(c, all->scaledobject);
     all->hpa = hpa_controller_new(&(struct hpa_controller_deps){c, deps->rounds, deps->world->db});
     return all;
 }
@@ -43,6 +46,7 @@ void controllers_free(struct controllers *all)
 {
     if (!all)
         return;
+    triggerauth_controller_free(all->triggerauth);
     scaledobject_controller_free(all->scaledobject);
     hpa_controller_free(all->hpa);
     isvc_controller_free(all->isvc);

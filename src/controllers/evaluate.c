@@ -185,11 +185,20 @@ static void write_so_status(struct scaler *s, const struct object *o, const json
     cluster_write_status(so_cluster(s->c), o, status, SO_COMPONENT, NULL, NULL);
 }
 
+/* What is polled cannot be looked at again at once. */
+static bool sees_rounds_only(const struct scaler *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!trigger_is_builtin(s->triggers[i]))
+            return false;
+    return true;
+}
+
 static void warn_once(struct scaler *s, const struct object *so, const struct state *x)
 {
     const char *why = x->unknown ? x->why : "";
 
-    if (*why && strcmp(why, s->unknown_why) != 0 && s->run.has_last)
+    if (*why && strcmp(why, s->unknown_why) != 0 && (s->run.has_last || !sees_rounds_only(s)))
         event_emit(so_cluster(s->c), SO_COMPONENT, so, EVENT_WARNING, "KEDAScalerFailed",
                    "the count is held: %s", why);
     snprintf(s->unknown_why, sizeof(s->unknown_why), "%s", why);
@@ -205,15 +214,6 @@ static bool is_waiting(const struct scaler *s)
         if (trigger_is_waiting(s->triggers[i]))
             return true;
     return s->n == 0;
-}
-
-/* What is polled cannot be looked at again at once. */
-static bool sees_rounds_only(const struct scaler *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (!trigger_is_builtin(s->triggers[i]))
-            return false;
-    return true;
 }
 
 void scaler_evaluate(struct scaler *s, int64_t now)

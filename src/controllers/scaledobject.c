@@ -415,6 +415,11 @@ struct scaledobject_controller *scaledobject_controller_new(const struct scaledo
     return c;
 }
 
+void scaledobject_controller_wake(struct scaledobject_controller *c, struct str ns, struct str name)
+{
+    reconciler_wake(c->r, ns, name);
+}
+
 void scaledobject_controller_free(struct scaledobject_controller *c)
 {
     size_t i;

@@ -17,6 +17,9 @@ struct scaledobject_deps {
 
 struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);
 void scaledobject_controller_free(struct scaledobject_controller *c);
+/* What its check has failed for may be there now. */
+void scaledobject_controller_wake(struct scaledobject_controller *c, struct str ns,
+                                  struct str name);
 /* keda_* and flyball_decision_* series. */
 /* One paragraph per ScaledObject: the last decision. */
 void scaledobject_explain(struct scaledobject_controller *c, struct buf *out);

@@ -709,6 +709,17 @@ const struct column triggerauth_columns[] = {
     {"ScaledJobs", .path = ".status.scaledjobs", .wide = true},
     {0}};
 
+const struct column clustertriggerauth_columns[] = {
+    NAME_COLUMN,
+    {"PodIdentity", .path = ".spec.podIdentity.provider"},
+    {"Secret", .path = ".spec.secretTargetRef[*].name"},
+    {"Env", .path = ".spec.env[*].name"},
+    {"FilePath", .path = ".spec.filePath"},
+    {"VaultAddress", .path = ".spec.hashiCorpVault.address"},
+    {"ScaledObjects", .path = ".status.scaledobjects", .wide = true},
+    {"ScaledJobs", .path = ".status.scaledjobs", .wide = true},
+    {0}};
+
 const struct column collector_columns[] = {NAME_COLUMN,
                                            {"Mode", .path = ".spec.mode"},
                                            {"Version", .path = ".status.version"},

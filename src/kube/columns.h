@@ -32,6 +32,6 @@ extern const struct column namespace_columns[], node_columns[], pod_columns[], s
     serviceaccount_columns[], deployment_columns[], replicaset_columns[], hpa_columns[],
     ingress_columns[], lease_columns[], endpointslice_columns[], crd_columns[],
     inferenceservice_columns[], runtime_columns[], scaledobject_columns[], triggerauth_columns[],
-    collector_columns[];
+    clustertriggerauth_columns[], collector_columns[];
 
 #endif

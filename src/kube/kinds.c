@@ -220,7 +220,7 @@ static const struct kind kinds[KIND_COUNT] = {
                                            .is_custom = true,
                                            .has_status = true,
                                            .has_generation = true,
-                                           .columns = triggerauth_columns},
+                                           .columns = clustertriggerauth_columns},
     [KIND_OTELCOLLECTOR] = {.group = "opentelemetry.io",
                             .version = "v1beta1",
                             .kind = "OpenTelemetryCollector",
