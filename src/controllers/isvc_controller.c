@@ -234,6 +234,10 @@ static void reconcile_live(struct work *w)
         err_set(&err, ERR_NOT_FOUND, "%s", w->rt.message);
     else if (!make_workload(w, &err))
         seen.failure = err.msg;
+    else if (pass_failure(w->p)) { /* an object of the pass before was refused */
+        err_set(&err, ERR_INVALID, "%s", pass_failure(w->p));
+        seen.failure = err.msg;
+    }
     d = cluster_get(c, KIND_DEPLOYMENT, w->o->ns, str_of(name));
     deployment = d ? object_tree(d) : NULL;
     seen.deployment = deployment;
@@ -261,6 +265,45 @@ static void reconcile_live(struct work *w)
     object_unref(pods.newest);
 }
 
+/* The mode that was decided first stays; then the annotation, then the configuration. */
+static const char *mode_of(const json_t *isvc, const json_t *config)
+{
+    const char *mode = json_text(isvc, "status.deploymentMode", "");
+
+    if (!*mode)
+        mode = annotation(isvc, "serving.kserve.io/deploymentMode");
+    if (!mode || !*mode)
+        mode = json_text(config, "deploy.defaultDeploymentMode", "Standard");
+    if (strcmp(mode, "RawDeployment") == 0)
+        return "Standard";
+    return strcmp(mode, "Serverless") == 0 ? "Knative" : mode;
+}
+
+static bool is_other_mode(const char *mode)
+{
+    return strcmp(mode, "Knative") == 0 || strcmp(mode, "ModelMesh") == 0;
+}
+
+static void reject_mode(struct pass *p, const struct object *o, const json_t *isvc,
+                        const char *mode)
+{
+    const json_t *was = find_condition(isvc, "Ready");
+    json_t *conditions = json_at(isvc, "status.conditions")
+                             ? json_deep_copy(json_at(isvc, "status.conditions"))
+                             : json_array();
+    AUTO_JSON json_t *status = json_pack("{s:o}", "conditions", conditions);
+    AUTO_FREE char *text = mem_printf("deploymentMode %s is not available here: set the annotation "
+                                      "serving.kserve.io/deploymentMode to Standard",
+                                      mode);
+
+    if (!was || strcmp(json_text(was, "reason", ""), "ServerlessModeRejected") != 0)
+        event_emit(pass_cluster(p), COMPONENT, o, EVENT_WARNING, "ServerlessModeRejected", "%s",
+                   text);
+    set_condition(conditions, "Ready", "False", "ServerlessModeRejected", text, pass_now_ms(p),
+                  "lastTransitionTime");
+    write_status(p, o, status);
+}
+
 static void reconcile(void *ctx, struct pass *p)
 {
     const struct object *o =
@@ -283,7 +326,10 @@ static void reconcile(void *ctx, struct pass *p)
     } else {
         w.config = isvc_config(pass_cluster(p));
         w.own = owner_reference(o);
-        reconcile_live(&w);
+        if (is_other_mode(mode_of(w.isvc, w.config)))
+            reject_mode(p, o, w.isvc, mode_of(w.isvc, w.config));
+        else
+            reconcile_live(&w);
     }
     isvc_runtime_done(&w.rt);
     json_decref(w.isvc);

@@ -21,6 +21,7 @@ struct key {
     struct loop_timer unseen;
     int writes; /* unanswered */
     int backoff_ms;
+    char *failure; /* of the writes since the last pass began; NULL: none */
     bool is_dirty; /* woken while writes were open */
     bool in_pass, has_failed, wants_again;
 };
@@ -43,6 +44,7 @@ struct watch {
 
 struct pass {
     struct key *key;
+    char *failure;
     int64_t requeue_ms; /* -1: none */
     bool failed;
 };
@@ -111,6 +113,7 @@ static void free_key(struct key *k)
     free(k->ns);
     free(k->name);
     free(k->text);
+    free(k->failure);
     free(k);
 }
 
@@ -144,12 +147,14 @@ static void settle(struct key *k)
 
 static void run_one(struct key *k)
 {
-    struct pass p = {.key = k, .requeue_ms = -1};
+    struct pass p = {.key = k, .failure = k->failure, .requeue_ms = -1};
 
+    k->failure = NULL;
     k->in_pass = true;
     k->is_dirty = false;
     k->r->o.reconcile(k->r->o.ctx, &p);
     k->in_pass = false;
+    free(p.failure);
     if (p.failed)
         k->has_failed = true;
     else if (k->writes == 0)
@@ -299,6 +304,11 @@ int64_t pass_now_ms(const struct pass *p)
     return loop_wall_ms(p->key->r->o.cluster->loop);
 }
 
+const char *pass_failure(const struct pass *p)
+{
+    return p->failure;
+}
+
 void pass_requeue_after(struct pass *p, int64_t ms)
 {
     if (p->requeue_ms < 0 || ms < p->requeue_ms)
@@ -338,6 +348,8 @@ static void on_done(void *arg, const struct object *now, const struct err *err)
         k->wants_again = true; /* the cache is newer by now */
     } else if (err && err->code != ERR_NOT_FOUND) {
         log_warn(k->r->o.name, "%s: %s", k->text, err->msg);
+        if (!k->failure)
+            k->failure = mem_strdup(err->msg);
         k->has_failed = true;
     } else {
         k->wants_again = true; /* level-triggered: look at the result */

@@ -46,6 +46,10 @@ void pass_write(struct pass *p, const struct cluster_write *w);
 /* The same with a look at the result before the key may run again; done may be NULL. */
 void pass_write_done(struct pass *p, const struct cluster_write *w, cluster_done_fn *done,
                      void *arg);
+/* What the first refused write of the pass before was answered (conflicts do not count), or NULL. A
+ * controller that shows it in a status needs no own book-keeping: the key runs again after a
+ * failure. */
+const char *pass_failure(const struct pass *p);
 void pass_requeue_after(struct pass *p, int64_t ms); /* the earliest of several counts */
 /* The pass failed: log once, back off, run again. */
 __attribute__((format(printf, 2, 3))) void pass_fail(struct pass *p, const char *fmt, ...);

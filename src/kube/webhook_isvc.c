@@ -2,11 +2,7 @@
  *
  * KServe's validating webhook for InferenceServices (kserve.md 7.2): first failure wins. */
 #include "base/mem.h"
-#include "codec/quantity.h"
-#include "kube/rules.h"
-
-#define ISVC_HOOK \
-    "admission webhook \"inferenceservice.kserve-webhook-server.validator\" denied the request: "
+#include "kube/webhook_isvc_int.h"
 
 static bool is_isvc_name(struct str s)
 {
@@ -17,110 +13,6 @@ static bool is_isvc_name(struct str s)
               (s.p[i] >= '0' && s.p[i] <= '9')))
             return false;
     return true;
-}
-
-static int check_utilization(const json_t *target, struct denial *d)
-{
-    const json_t *v = json_object_get(target, "averageUtilization");
-
-    if (!v || json_is_null(v))
-        return webhook_deny(d, ISVC_HOOK
-                            "averageUtilization should be set when the target type is Utilization");
-    if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > 100)
-        return webhook_deny(d, ISVC_HOOK
-                            "the target utilization percentage should be a [1-100] integer");
-    return 0;
-}
-
-static int check_resource(const json_t *r, struct denial *d)
-{
-    const json_t *target = json_object_get(r, "target");
-    const char *type = json_text(target, "type", "");
-    struct quantity q = {0};
-
-    if (strcmp(json_text(r, "name", ""), "cpu") == 0 && strcmp(type, "Utilization") != 0)
-        return webhook_deny(d, ISVC_HOOK "the cpu target value type should be Utilization");
-    if (strcmp(json_text(r, "name", ""), "memory") == 0) {
-        if (strcmp(type, "Utilization") != 0 && strcmp(type, "AverageValue") != 0)
-            return webhook_deny(
-                d, ISVC_HOOK "the memory target value type should be AverageValue or Utilization");
-        quantity_parse(str_of(json_text(target, "averageValue", "0")), &q, NULL);
-        if (strcmp(type, "AverageValue") == 0 && quantity_value(&q) < 1 << 20)
-            return webhook_deny(d,
-                                ISVC_HOOK "the memory target value should be greater than 1 MiB");
-    }
-    return strcmp(type, "Utilization") == 0 ? check_utilization(target, d) : 0;
-}
-
-static int check_query(const json_t *block, struct denial *d)
-{
-    const json_t *target = json_object_get(block, "target");
-
-    if (!*json_text(block, "metric.query", ""))
-        return webhook_deny(d, ISVC_HOOK "the query should not be empty");
-    if (strcmp(json_text(target, "type", ""), "Utilization") == 0) {
-        int r = check_utilization(target, d);
-
-        if (r < 0)
-            return r;
-    }
-    if (!*json_text(target, "value", ""))
-        return webhook_deny(d, ISVC_HOOK "the target threshold value should not be empty");
-    if (strcmp(json_text(target, "type", ""), "AverageValue") == 0 &&
-        !*json_text(target, "averageValue", ""))
-        return webhook_deny(d, ISVC_HOOK "AverageValue should be set");
-    return 0;
-}
-
-static int check_keda(const json_t *component, struct denial *d)
-{
-    static const struct {
-        const char *type, *block;
-    } blocks[] = {{"Resource", "resource"}, {"External", "external"}, {"PodMetric", "podmetric"}};
-    const json_t *m;
-    size_t i;
-
-    if (json_object_get(component, "scaleMetric"))
-        return webhook_deny(d, ISVC_HOOK "ScaleMetric is not supported for KEDA");
-    json_array_foreach (json_at(component, "autoScaling.metrics"), i, m) {
-        for (size_t k = 0; k < ARRAY_LEN(blocks); k++) {
-            const json_t *block = json_object_get(m, blocks[k].block);
-            int r;
-
-            if (strcmp(json_text(m, "type", ""), blocks[k].type) != 0)
-                continue;
-            if (!json_is_object(block))
-                return webhook_deny(d, ISVC_HOOK "metric type %s, but the %s block is not set",
-                                    blocks[k].type, blocks[k].block);
-            r = k == 0 ? check_resource(block, d) : check_query(block, d);
-            if (r < 0)
-                return r;
-        }
-    }
-    return 0;
-}
-
-static int check_hpa(const json_t *component, struct denial *d)
-{
-    const char *metric = json_text(component, "scaleMetric", "cpu");
-    const json_t *target = json_object_get(component, "scaleTarget"), *m;
-    int64_t v = json_integer_value(target);
-    size_t i;
-
-    if (strcmp(metric, "cpu") != 0 && strcmp(metric, "memory") != 0)
-        return webhook_deny(d, ISVC_HOOK "[%s] is not a supported metric", metric);
-    if (target && (v > 100 || (v < 1 && strcmp(metric, "cpu") == 0)))
-        return webhook_deny(d, ISVC_HOOK
-                            "the target utilization percentage should be a [1-100] integer");
-    if (target && v < 1)
-        return webhook_deny(d, ISVC_HOOK "the target memory should be greater than 1 MiB");
-    json_array_foreach (json_at(component, "autoScaling.metrics"), i, m) {
-        if (strcmp(json_text(m, "type", ""), "Resource") != 0 ||
-            !json_is_object(json_object_get(m, "resource")))
-            return webhook_deny(d, ISVC_HOOK "invalid HPA metric type [%s]: only Resource is valid",
-                                json_text(m, "type", ""));
-    }
-    return 0;
 }
 
 static int check_replicas(const json_t *c, struct denial *d)
@@ -148,8 +40,8 @@ static int check_component(const char *cls, const char *mode, const json_t *c, s
     if (r < 0 || !cls || !mode || strcmp(mode, "Standard") != 0)
         return r;
     if (strcmp(cls, "keda") == 0)
-        return check_keda(c, d);
-    return strcmp(cls, "hpa") == 0 ? check_hpa(c, d) : 0;
+        return isvc_check_keda(c, d);
+    return strcmp(cls, "hpa") == 0 ? isvc_check_hpa(c, d) : 0;
 }
 
 /* --- rules over the whole object --- */
@@ -201,6 +93,115 @@ static int check_env(const char *isvc, const json_t *component, struct denial *d
                         "the InferenceService \"%s\" is invalid: environment variable PYTHONPATH "
                         "is not allowed for security reasons",
                         isvc);
+}
+
+/* The initialiser's variable would make the transformer fetch the model a second time. */
+static int check_transformer_container(const char *isvc, const json_t *predictor, struct denial *d)
+{
+    const json_t *c, *e;
+    size_t i, k;
+
+    json_array_foreach (json_object_get(predictor, "containers"), i, c) {
+        if (strcmp(json_text(c, "name", ""), "transformer-container") != 0)
+            continue;
+        json_array_foreach (json_object_get(c, "env"), k, e)
+            if (strcmp(json_text(e, "name", ""), "STORAGE_URI") == 0)
+                return webhook_deny(
+                    d,
+                    ISVC_HOOK "the InferenceService \"%s\" is invalid: transformer-container must "
+                              "not have the environment variable STORAGE_URI; put the model's "
+                              "storageUri into spec.predictor.model",
+                    isvc);
+    }
+    return 0;
+}
+
+static int check_logger(const json_t *component, struct denial *d)
+{
+    const json_t *storage = json_at(component, "logger.storage");
+    const char *mode = json_text(component, "logger.mode", "all");
+
+    if (strcmp(mode, "all") != 0 && strcmp(mode, "request") != 0 && strcmp(mode, "response") != 0)
+        return webhook_deny(d, ISVC_HOOK "invalid logger mode '%s': use all, request or response",
+                            mode);
+    if (!json_is_object(storage))
+        return 0;
+    if (!*json_text(storage, "path", ""))
+        return webhook_deny(d, ISVC_HOOK "logger.storage.path must be set");
+    if (!*json_text(storage, "key", "") && !*json_text(storage, "serviceAccountName", ""))
+        return webhook_deny(d, ISVC_HOOK "logger.storage needs key or serviceAccountName: without "
+                                         "either nothing may be written there");
+    return 0;
+}
+
+/* A component besides the predictor: somebody's containers, or a known explainer. */
+static int check_other_components(const json_t *spec, struct denial *d)
+{
+    const json_t *t = json_object_get(spec, "transformer"), *e = json_object_get(spec, "explainer");
+    size_t n = (json_array_size(json_object_get(e, "containers")) > 0) +
+               (size_t)json_is_object(json_object_get(e, "art"));
+
+    if (json_is_object(t) && json_array_size(json_object_get(t, "containers")) == 0)
+        return webhook_deny(d, ISVC_HOOK
+                            "exactly one of [containers] must be specified in the transformer");
+    if (json_is_object(e) && n != 1)
+        return webhook_deny(d, ISVC_HOOK
+                            "exactly one of [containers, art] must be specified in the explainer");
+    return 0;
+}
+
+static int check_canary(const json_t *canary, const json_t *all, size_t at, int64_t stable_min,
+                        struct denial *d)
+{
+    static const char *const refused[] = {"maxReplicas", "scaleTarget", "scaleMetric",
+                                          "autoScaling", "workerSpec"};
+    const json_t *predictor = json_object_get(canary, "predictor");
+    const char *name = json_text(predictor, "name", "");
+
+    if (!*name)
+        return webhook_deny(d, ISVC_HOOK "canary[%zu]: predictor.name is required", at);
+    for (size_t k = 0; k < at; k++)
+        if (strcmp(json_text(json_array_get(all, k), "predictor.name", ""), name) == 0)
+            return webhook_deny(d, ISVC_HOOK "canary[%zu]: the predictor name '%s' is not unique",
+                                at, name);
+    for (size_t k = 0; k < ARRAY_LEN(refused); k++)
+        if (json_object_get(predictor, refused[k]))
+            return webhook_deny(d,
+                                ISVC_HOOK
+                                "canary '%s': %s is not allowed in a canary, whose number "
+                                "of replicas is fixed",
+                                name, refused[k]);
+    if (json_int(predictor, "minReplicas", 0) > stable_min)
+        return webhook_deny(d,
+                            ISVC_HOOK "canary '%s': minReplicas (%lld) cannot be greater than the "
+                                      "stable predictor's (%lld)",
+                            name, (long long)json_int(predictor, "minReplicas", 0),
+                            (long long)stable_min);
+    return 0;
+}
+
+static int check_canaries(const json_t *spec, const char *mode, struct denial *d)
+{
+    const json_t *all = json_object_get(spec, "canary"), *canary;
+    int64_t sum = 0;
+    size_t i;
+
+    if (json_array_size(all) == 0)
+        return 0;
+    if (!mode || strcmp(mode, "Standard") != 0)
+        return webhook_deny(d, ISVC_HOOK "canary is supported in deploymentMode Standard only");
+    json_array_foreach ((json_t *)all, i, canary) {
+        int r = check_canary(canary, all, i, json_int(spec, "predictor.minReplicas", 1), d);
+
+        if (r < 0)
+            return r;
+        sum += json_int(canary, "trafficPercent", 0);
+    }
+    if (sum > 100)
+        return webhook_deny(d,
+                            ISVC_HOOK "the canaries' trafficPercent add up to %lld, more than 100",
+                            (long long)sum);
+    return 0;
 }
 
 static int check_name_change(const json_t *o, const json_t *was, struct denial *d)
@@ -260,18 +261,27 @@ int webhook_inferenceservice(const json_t *o, const json_t *was, struct denial *
         if ((r = check_env(name, json_object_get(json_object_get(o, "spec"), components[i]), d)) <
             0)
             return r;
+    if ((r = isvc_check_worker(name, cls, o, d)) < 0 ||
+        (r = check_transformer_container(name, json_at(o, "spec.predictor"), d)) < 0)
+        return r;
     if (*json_text(o, "spec.predictor.model.name", ""))
         return webhook_deny(d,
                             ISVC_HOOK
                             "the InferenceService \"%s\" is invalid: name field is not allowed in "
                             "standard predictor",
                             name);
-    if ((r = check_implementation(json_at(o, "spec.predictor"), d)) < 0)
+    if ((r = isvc_check_storage_uris(name, json_at(o, "spec.predictor"), d)) < 0 ||
+        (r = check_implementation(json_at(o, "spec.predictor"), d)) < 0 ||
+        (r = check_other_components(json_object_get(o, "spec"), d)) < 0 ||
+        (r = isvc_check_storage(json_at(o, "spec.predictor"), d)) < 0)
         return r;
     for (i = 0; i < ARRAY_LEN(components); i++) {
         c = json_object_get(json_object_get(o, "spec"), components[i]);
-        if (c && (r = check_component(cls, mode, c, d)) < 0)
+        if (c && ((r = check_component(cls, mode, c, d)) < 0 || (r = check_logger(c, d)) < 0))
             return r;
     }
+    if ((r = check_canaries(json_object_get(o, "spec"), mode, d)) < 0)
+        return r;
+    isvc_warn(o, cls, d);
     return 0;
 }
