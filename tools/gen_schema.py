@@ -40,7 +40,10 @@ def read(path, types):
         else:
             message, field["number"], field["name"], field["card"], field["type"], field["presence"] = c[:6]
             field["patch"], field["key"] = c[6], c[7]
-        types.setdefault(message, []).append(field)
+        fields = types.setdefault(message, [])
+        if field["name"] and field["name"] in [f["name"] for f in fields]:
+            sys.exit("%s: %s has a field %s already" % (field["where"], message, field["name"]))
+        fields.append(field)
 
 
 def main():
