@@ -143,7 +143,7 @@ static void pick_instant(void *arg, struct series *s)
 
     if (filtered(p->e, s) || !series_at(s, p->t, p->e->lookback, &t, &v) || tsdb_is_stale(v))
         return;
-    value_add(p->e, p->v, *series_labels(s), v);
+    value_add(p->e, p->v, series_labels(s, p->e->a), v);
     p->v->vec[p->v->n - 1].t = t;
     p->e->samples++;
 }
@@ -151,7 +151,7 @@ static void pick_instant(void *arg, struct series *s)
 static void pick_range(void *arg, struct series *s)
 {
     struct selecting *p = arg;
-    struct range_series r = {.labels = *series_labels(s)};
+    struct range_series r = {.labels = series_labels(s, p->e->a)};
     struct series_iter it;
     int64_t t;
     double v;

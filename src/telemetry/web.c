@@ -214,14 +214,15 @@ struct collect {
 static void add_series(void *arg, struct series *s)
 {
     struct collect *c = arg;
-    const struct labels *l = series_labels(s);
 
     buf_add_cstr(c->b, c->n++ ? ",{" : "{");
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < series_n_labels(s); i++) {
+        const struct label *l = series_nth_label(s, i);
+
         buf_add_cstr(c->b, i ? "," : "");
-        json_write_str(c->b, l->items[i].name);
+        json_write_str(c->b, l->name);
         buf_add_char(c->b, ':');
-        json_write_str(c->b, l->items[i].value);
+        json_write_str(c->b, l->value);
     }
     buf_add_char(c->b, '}');
 }
@@ -229,13 +230,14 @@ static void add_series(void *arg, struct series *s)
 static void add_names(void *arg, struct series *s)
 {
     struct collect *c = arg;
-    const struct labels *l = series_labels(s);
 
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < series_n_labels(s); i++) {
+        const struct label *l = series_nth_label(s, i);
+
         if (!c->label)
-            table_set(&c->names, l->items[i].name, c);
-        else if (str_is(l->items[i].name, c->label))
-            table_set(&c->names, l->items[i].value, c);
+            table_set(&c->names, l->name, c);
+        else if (str_is(l->name, c->label))
+            table_set(&c->names, l->value, c);
     }
 }
 

@@ -242,28 +242,29 @@ void addon_query_done(struct addon_query *q)
 
 bool addon_query_matches(const struct addon_query *q, const struct series *s)
 {
-    const struct labels *l = series_labels(s);
+    for (size_t k = 0; k < series_n_labels(s); k++) {
+        const struct label *l = series_nth_label(s, k);
 
-    for (size_t i = 0; i < q->n; i++)
-        for (size_t k = 0; k < l->n; k++)
-            if ((str_eq(l->items[k].name, q->items[i].name) ||
-                 str_eq(l->items[k].name, q->stored[i])) &&
-                !str_eq(l->items[k].value, q->items[i].value))
+        for (size_t i = 0; i < q->n; i++)
+            if ((str_eq(l->name, q->items[i].name) || str_eq(l->name, q->stored[i])) &&
+                !str_eq(l->value, q->items[i].value))
                 return false;
+    }
     return true;
 }
 
 bool addon_query_is_exact(const struct addon_query *q, const struct series *s)
 {
-    const struct labels *l = series_labels(s);
-    size_t asked = 0, equal = 0;
+    size_t n = series_n_labels(s), asked = 0, equal = 0;
 
     for (size_t i = 0; i < q->n; i++) {
         asked += q->items[i].value.n > 0; /* an empty one asks for a label that is not there */
-        for (size_t k = 0; k < l->n; k++)
-            equal += (str_eq(l->items[k].name, q->items[i].name) ||
-                      str_eq(l->items[k].name, q->stored[i])) &&
-                     str_eq(l->items[k].value, q->items[i].value);
+        for (size_t k = 0; k < n; k++) {
+            const struct label *l = series_nth_label(s, k);
+
+            equal += (str_eq(l->name, q->items[i].name) || str_eq(l->name, q->stored[i])) &&
+                     str_eq(l->value, q->items[i].value);
+        }
     }
-    return l->n == asked + 1 && equal == asked;
+    return n == asked + 1 && equal == asked;
 }

@@ -42,17 +42,18 @@ struct listing {
 
 static void write_labels(struct buf *b, const struct series *s)
 {
-    const struct labels *l = series_labels(s);
     const char *comma = "";
 
     buf_add_char(b, '{');
-    for (size_t i = 0; i < l->n; i++) {
-        if (str_is(l->items[i].name, "__name__"))
+    for (size_t i = 0; i < series_n_labels(s); i++) {
+        const struct label *l = series_nth_label(s, i);
+
+        if (str_is(l->name, "__name__"))
             continue;
         buf_add_cstr(b, comma);
-        json_write_str(b, l->items[i].name);
+        json_write_str(b, l->name);
         buf_add_char(b, ':');
-        json_write_str(b, l->items[i].value);
+        json_write_str(b, l->value);
         comma = ",";
     }
     buf_add_char(b, '}');

@@ -341,11 +341,9 @@ struct metric_watch {
 
 static struct str label_of(const struct series *s, struct str name)
 {
-    const struct labels *l = series_labels(s);
-
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->items[i].name, name))
-            return l->items[i].value;
+    for (size_t i = 0; i < series_n_labels(s); i++)
+        if (str_eq(series_nth_label(s, i)->name, name))
+            return series_nth_label(s, i)->value;
     return STR_NONE;
 }
 

@@ -215,6 +215,151 @@ static void the_byte_cap_takes_everybodys_oldest_chunks(void **state)
     tsdb_free(db);
 }
 
+static void a_sample_of_the_newest_time_can_take_its_place(void **state)
+{
+    uint64_t seed = (uint64_t)time(NULL);
+    struct rng r;
+
+    (void)state;
+    printf("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&r, seed);
+    for (int round = 0; round < 200; round++) {
+        struct tsdb *db = for_ever();
+        struct series *s = make(db, "x", "a"), *plain = make(db, "x", "b");
+        int64_t t = 1000, t1 = 0, t2 = 0;
+        struct series_iter i1, i2;
+        double v1, v2;
+
+        for (int i = 0; i < 300; i++) { /* one is put again and again, the other only at last */
+            double v = 0;
+
+            t += 1 + (int64_t)rng_below(&r, 3) * 250;
+            for (uint64_t n = 1 + rng_below(&r, 3); n > 0; n--) {
+                v = (double)rng_below(&r, 5) / 3;
+                assert_int_not_equal(tsdb_put(db, s, t, v), TSDB_OUT_OF_ORDER);
+            }
+            assert_int_equal(tsdb_append(db, plain, t, v), TSDB_APPENDED);
+        }
+        assert_int_equal(tsdb_put(db, s, t - 1, 1), TSDB_OUT_OF_ORDER);
+        series_seek(&i1, s, 0);
+        series_seek(&i2, plain, 0);
+        for (int i = 0; i < 300; i++) {
+            assert_true(series_next(&i1, &t1, &v1) && series_next(&i2, &t2, &v2));
+            assert_true(t1 == t2 && v1 == v2);
+        }
+        assert_false(series_next(&i1, &t1, &v1));
+        tsdb_release(s);
+        tsdb_release(plain);
+        tsdb_free(db);
+    }
+}
+
+static void a_full_store_finds_old_series_and_makes_no_new_ones(void **state)
+{
+    struct tsdb *db = tsdb_new(&(struct tsdb_options){.max_series = 2});
+    struct label l[] = {{STR("__name__"), STR("x")}, {STR("pod"), STR("c")}};
+    struct series *a = make(db, "x", "a"), *b = make(db, "x", "b");
+
+    (void)state;
+    assert_null(tsdb_series_try(db, l, 2));
+    l[1].value = STR("b");
+    assert_ptr_equal(tsdb_series_try(db, l, 2), b);
+    tsdb_release(b);
+    tsdb_release(b);
+    tsdb_sweep(db, 1); /* b has neither samples nor users */
+    l[1].value = STR("c");
+    b = tsdb_series_try(db, l, 2);
+    assert_non_null(b);
+    tsdb_release(a);
+    tsdb_release(b);
+    tsdb_free(db);
+}
+
+/* Series come, get samples, and go; what is found is held against a plain list. */
+static void searches_find_what_a_walk_over_all_series_finds(void **state)
+{
+    enum { N = 1500 };
+    uint64_t seed = (uint64_t)time(NULL);
+    static struct series *all[N];
+    static char values[N][3][8];
+    struct tsdb *db = for_ever();
+    struct rng r;
+
+    (void)state;
+    printf("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&r, seed);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < N; i++) {
+            if (all[i] && rng_below(&r, 3) == 0) {
+                tsdb_release(all[i]);
+                all[i] = NULL;
+            } else if (!all[i]) {
+                struct label l[4] = {{STR("__name__"), {values[i][0], 0}},
+                                     {STR("pod"), {values[i][1], 0}},
+                                     {STR("n"), {values[i][2], 0}},
+                                     {STR("empty"), STR("")}};
+
+                snprintf(values[i][0], 8, "m%d", (int)rng_below(&r, 3));
+                snprintf(values[i][1], 8, "p%d", (int)rng_below(&r, 40));
+                snprintf(values[i][2], 8, "%d", i);
+                for (int k = 0; k < 3; k++)
+                    l[k].value.n = strlen(values[i][k]);
+                all[i] = tsdb_series(db, l, 4);
+            }
+        }
+        tsdb_sweep(db, 1);
+        for (int q = 0; q < 20; q++) {
+            char name[8], pod[8];
+            struct matcher m[] = {{MATCH_EQ, STR("__name__"), STR(""), NULL, NULL},
+                                  {q % 3 ? MATCH_EQ : MATCH_NE, STR("pod"), STR(""), NULL, NULL}};
+            int found = 0, want = 0, alive = 0;
+
+            snprintf(name, sizeof(name), "m%d", (int)rng_below(&r, 3));
+            snprintf(pod, sizeof(pod), "p%d", (int)rng_below(&r, 41));
+            m[0].value = str_of(name);
+            m[1].value = str_of(pod);
+            tsdb_select(db, m + q % 2, (size_t)(2 - q % 2), count, &found);
+            for (int i = 0; i < N; i++) {
+                alive += all[i] != NULL;
+                want += all[i] && (q % 2 || strcmp(values[i][0], name) == 0) &&
+                        (strcmp(values[i][1], pod) == 0) == (m[1].op == MATCH_EQ);
+            }
+            assert_int_equal(found, want);
+            assert_int_equal(tsdb_series_count(db), alive);
+        }
+    }
+    for (int i = 0; i < N; i++)
+        tsdb_release(all[i]);
+    tsdb_free(db);
+}
+
+static void a_thousand_series_take_little_memory(void **state)
+{
+    struct tsdb *db = tsdb_new(&(struct tsdb_options){0});
+    size_t before;
+
+    (void)state;
+    make(db, "x", "warm");
+    before = tsdb_bytes(db);
+    for (int i = 0; i < 1000; i++) {
+        char n[16];
+        struct label l[10] = {{STR("__name__"), STR("vllm:num_requests_running")},
+                              {STR("n"), STR("")}};
+        struct series *s;
+
+        for (int k = 2; k < 10; k++)
+            l[k] = (struct label){str_n(&"abcdefghij"[k], 1), STR("the same everywhere")};
+        snprintf(n, sizeof(n), "%d", i);
+        l[1].value = str_of(n);
+        s = tsdb_series(db, l, 10);
+        for (int k = 0; k < 24; k++) /* two minutes, each 5 s */
+            tsdb_append(db, s, 1700000000000 + k * 5000, (double)((i + k) % 7));
+    }
+    printf("%zu bytes a series\n", (tsdb_bytes(db) - before) / 1000);
+    assert_true(tsdb_bytes(db) - before < 1000 * (300 + 100)); /* 100: the one label of its own */
+    tsdb_free(db);
+}
+
 struct told {
     int n;
     struct series *s;
@@ -281,6 +426,10 @@ int main(void)
         cmocka_unit_test(matchers_see_an_absent_label_as_empty),
         cmocka_unit_test(what_is_older_than_the_retention_goes_and_so_do_empty_series),
         cmocka_unit_test(the_byte_cap_takes_everybodys_oldest_chunks),
+        cmocka_unit_test(a_sample_of_the_newest_time_can_take_its_place),
+        cmocka_unit_test(a_full_store_finds_old_series_and_makes_no_new_ones),
+        cmocka_unit_test(searches_find_what_a_walk_over_all_series_finds),
+        cmocka_unit_test(a_thousand_series_take_little_memory),
         cmocka_unit_test(a_watcher_hears_of_changed_values_of_its_name_only),
     };
 
