@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "codec/json.h"
 #include "net/scrape.h"
+#include "telemetry/target_labels.h"
 
 #define PAGE_MAX ((size_t)16 << 20)
 #define INTERVAL_MS 250
@@ -36,8 +37,7 @@ struct target {
     struct workload *w;
     struct list link; /* in its workload */
     char *uid, *ns, *pod, *url;
-    struct label *labels; /* of the target, names and values owned */
-    size_t n_labels;
+    struct target_labels labels;
     struct net_addr addr;
     char *path;
     struct table known; /* line key -> struct known */
@@ -104,14 +104,6 @@ static void free_known(struct target *t)
     table_done(&t->known);
 }
 
-static struct str target_label(const struct target *t, struct str name)
-{
-    for (size_t i = 0; i < t->n_labels; i++)
-        if (str_eq(t->labels[i].name, name))
-            return t->labels[i].value;
-    return STR_NONE;
-}
-
 /* A label of the page that the target has too is kept as exported_NAME. */
 static struct series *series_for(struct target *t, const struct promtext_sample *s)
 {
@@ -120,12 +112,12 @@ static struct series *series_for(struct target *t, const struct promtext_sample 
     size_t n = 0;
 
     l[n++] = (struct label){STR("__name__"), s->name};
-    for (size_t i = 0; i < t->n_labels && n < LABELS_MAX; i++)
-        l[n++] = t->labels[i];
+    for (size_t i = 0; i < t->labels.n; i++)
+        l[n++] = t->labels.items[i];
     for (size_t i = 0; i < s->n_labels && n < LABELS_MAX; i++) {
         struct str name = s->labels[i].name;
 
-        if (target_label(t, name).p) {
+        if (target_labels_get(&t->labels, name).p) {
             snprintf(exported[i], sizeof(exported[i]), "exported_%.*s",
                      (int)(name.n < 70 ? name.n : 70), name.p);
             name = str_of(exported[i]);
@@ -239,8 +231,8 @@ static struct series *own_series(struct target *t, const char *name)
     size_t n = 0;
 
     l[n++] = (struct label){STR("__name__"), str_of(name)};
-    for (size_t i = 0; i < t->n_labels && n < LABELS_MAX; i++)
-        l[n++] = t->labels[i];
+    for (size_t i = 0; i < t->labels.n; i++)
+        l[n++] = t->labels.items[i];
     return tsdb_series(t->r->o.db, l, n);
 }
 
@@ -417,47 +409,10 @@ static struct workload *workload_of(struct rounds *r, const char *key)
 
 /* --- targets --- */
 
-static void add_label(struct target *t, size_t *cap, const char *name, struct str value)
-{
-    char clean[128];
-    size_t n = 0;
-
-    for (; name[n] && n + 1 < sizeof(clean); n++) {
-        char c = name[n];
-
-        clean[n] =
-            ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (n > 0 && c >= '0' && c <= '9') || c == '_'
-                ? c
-                : '_';
-    }
-    clean[n] = '\0';
-    if (n == 0 || value.n == 0 || target_label(t, str_of(clean)).p || t->n_labels >= LABELS_MAX / 2)
-        return;
-    mem_grow(&t->labels, cap, t->n_labels);
-    t->labels[t->n_labels++] =
-        (struct label){str_of(mem_strdup(clean)), (struct str){str_dup(value), value.n}};
-}
-
-/* Pod -> ReplicaSet -> Deployment; a pod of its own is its own workload. */
-static void workload_name(struct rounds *r, const struct object *pod, char out[260])
-{
-    const struct object_owner *rs = object_controller(pod);
-    const struct object *o = rs && str_is(rs->kind, "ReplicaSet")
-                                 ? cluster_get(r->o.cluster, KIND_REPLICASET, pod->ns, rs->name)
-                                 : NULL;
-    const struct object_owner *d = o ? object_controller(o) : NULL;
-
-    snprintf(out, 260, "%.*s", STR_ARG(d ? d->name : rs ? rs->name : pod->name));
-}
-
 static void free_target(struct target *t)
 {
-    for (size_t i = 0; i < t->n_labels; i++) {
-        free((char *)(uintptr_t)t->labels[i].name.p);
-        free((char *)(uintptr_t)t->labels[i].value.p);
-    }
     free_known(t);
-    free(t->labels);
+    target_labels_done(&t->labels);
     free(t->uid);
     free(t->ns);
     free(t->pod);
@@ -493,19 +448,18 @@ static void remove_target(struct rounds *r, struct target *t)
 
 static void add_target(struct rounds *r, const struct object *o, const json_t *pod)
 {
-    const json_t *a = json_at(pod, "metadata.annotations"), *v;
+    const json_t *a = json_at(pod, "metadata.annotations");
     const char *ip = json_text(pod, "status.podIP", ""),
                *port = json_string_value(json_object_get(a, "prometheus.io/port"));
-    const char *path = json_string_value(json_object_get(a, "prometheus.io/path")), *key;
+    const char *path = json_string_value(json_object_get(a, "prometheus.io/path"));
     struct target *t = mem_zalloc(sizeof(*t));
-    char workload[260], full[600], instance[64];
+    char workload[WORKLOAD_NAME_MAX], full[600], instance[64];
     uint64_t number = 8080;
-    size_t cap = 0;
 
     if (port)
         str_to_u64(str_of(port), &number);
     net_addr_set(&t->addr, ip, (uint16_t)number);
-    workload_name(r, o, workload);
+    target_workload(r->o.cluster, o, workload);
     snprintf(full, sizeof(full), "%.*s/%s", STR_ARG(o->ns), workload);
     t->r = r;
     t->uid = str_dup(o->uid);
@@ -513,14 +467,9 @@ static void add_target(struct rounds *r, const struct object *o, const json_t *p
     t->pod = str_dup(o->name);
     t->path = mem_strdup(path && *path ? path : "/metrics");
     t->url = mem_printf("http://%s%s", net_addr_text(&t->addr, instance), t->path);
-    add_label(t, &cap, "job", STR("pods"));
-    add_label(t, &cap, "instance", str_of(instance));
-    add_label(t, &cap, "namespace", o->ns);
-    add_label(t, &cap, "pod", o->name);
-    add_label(t, &cap, "deployment", str_of(workload));
-    add_label(t, &cap, "node", str_of(json_text(pod, "spec.nodeName", "")));
-    json_object_foreach (json_at(pod, "metadata.labels"), key, v)
-        add_label(t, &cap, key, json_strv(v));
+    target_labels_add(&t->labels, STR("job"), STR("pods"));
+    target_labels_add(&t->labels, STR("instance"), str_of(instance));
+    target_labels_add_pod(&t->labels, r->o.cluster, o, pod);
     t->up = own_series(t, "up");
     t->duration = own_series(t, "scrape_duration_seconds");
     t->samples = own_series(t, "scrape_samples_scraped");
@@ -655,11 +604,13 @@ static void write_labels(const struct target *t, bool own, struct buf *out)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < t->n_labels; i++) {
-        if (!own && (str_is(t->labels[i].name, "job") || str_is(t->labels[i].name, "instance")))
+    for (size_t i = 0; i < t->labels.n; i++) {
+        const struct label *l = &t->labels.items[i];
+
+        if (!own && (str_is(l->name, "job") || str_is(l->name, "instance")))
             continue;
-        buf_printf(out, "%s\"%.*s\":", n++ ? "," : "", STR_ARG(t->labels[i].name));
-        json_write_str(out, t->labels[i].value);
+        buf_printf(out, "%s\"%.*s\":", n++ ? "," : "", STR_ARG(l->name));
+        json_write_str(out, l->value);
     }
 }
 
