@@ -18,6 +18,7 @@
 #include "telemetry/own_service.h"
 #include "telemetry/push_port.h"
 #include "telemetry/web.h"
+#include "triggers/addon_metrics.h"
 #include "triggers/memstore.h"
 
 struct instance {
@@ -38,6 +39,7 @@ struct instance {
     struct push_port *otlp_port, *scaler_port;
     struct trigger_world world;
     struct memstore memstore;
+    struct addon_metrics *addon_metrics;
     bool takes_remote_write;
     struct controllers *controllers;
 };
@@ -121,6 +123,7 @@ static void own_metrics(void *ctx, struct buf *out)
     gateway_metrics(i->gateway, out);
     if (i->controllers)
         scaledobject_metrics(controllers_scaledobject(i->controllers), out);
+    addon_metrics_write(i->addon_metrics, loop_wall_ms(i->loop), out);
 }
 
 static void explain(void *ctx, struct buf *out)
@@ -279,8 +282,12 @@ static void start_controllers(struct instance *i)
                                     .otlp_port = net_addr_port(&otlp),
                                     .scaler_port = net_addr_port(&scaler),
                                     .web_port = net_addr_port(&web)};
-    i->world = (struct trigger_world){
-        .cluster = c, .http = i->http, .db = i->db, .web = web, .scaler = scaler};
+    i->world = (struct trigger_world){.cluster = c,
+                                      .http = i->http,
+                                      .db = i->db,
+                                      .web = web,
+                                      .scaler = scaler,
+                                      .addon_metrics = i->addon_metrics};
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->world.hub = trigger_hub_new(c);
     i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});
@@ -293,6 +300,7 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
     int r;
 
     i->loop = l;
+    i->addon_metrics = addon_metrics_new();
     i->addresses.lock_fd = -1;
     i->http = http_client_new(l);
     r = open_state(i, o, err);
@@ -356,6 +364,7 @@ void instance_free(struct instance *i)
     node_free(i->node);
     gateway_free(i->gateway);
     http_client_free(i->http);
+    addon_metrics_free(i->addon_metrics);
     tsdb_free(i->db);
     store_close(i->store);
     tls_server_free(i->tls);

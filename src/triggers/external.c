@@ -113,6 +113,9 @@ static int open_own(struct external *x, struct err *err)
     struct external_own_options o = {.loop = x->t.w->cluster->loop,
                                      .db = x->t.w->db,
                                      .metadata = x->sent,
+                                     .ns = str_of(x->t.ns),
+                                     .so_name = str_of(x->t.so_name),
+                                     .metrics = x->t.w->addon_metrics,
                                      .changed = on_changed,
                                      .arg = x};
     AUTO_FREE char *metric = mem_printf("%s-%s", x->t.ns, x->t.so_name);

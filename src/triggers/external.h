@@ -13,12 +13,15 @@
 
 /* --- our own store --- */
 
+struct addon_metrics;
 struct external_own;
 
 struct external_own_options {
     struct loop *loop;
     struct tsdb *db;
-    const json_t *metadata; /* borrowed for the call */
+    const json_t *metadata; /* borrowed for the call, as ns and name of the ScaledObject */
+    struct str ns, so_name;
+    struct addon_metrics *metrics; /* may be NULL */
     /* The value may be another. Never called from inside a call of this header. */
     void (*changed)(void *arg);
     void *arg;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "triggers/addon_metrics.h"
 #include "triggers/addon_settings.h"
 #include "triggers/external.h"
 #include "triggers/trigger_int.h"
@@ -20,6 +21,7 @@
 
 struct external_own {
     struct external_own_options o;
+    char *ns, *so_name;
     struct addon_settings settings;
     struct metric_watch *watch;
     struct loop_timer settle;
@@ -75,6 +77,8 @@ int external_own_new(const struct external_own_options *o, struct external_own *
     }
     x->o = *o;
     x->o.metadata = NULL;
+    x->ns = str_dup(o->ns);
+    x->so_name = str_dup(o->so_name);
     x->started_ns = loop_mono_ns(o->loop);
     loop_timer_init(&x->settle, o->loop, on_settle, x);
     x->watch = metric_query_watch(x->settings.query, o->db, on_sample, x);
@@ -89,6 +93,8 @@ void external_own_free(struct external_own *x)
     loop_timer_stop(&x->settle);
     metric_query_unwatch(x->watch);
     addon_settings_done(&x->settings);
+    free(x->ns);
+    free(x->so_name);
     free(x);
 }
 
@@ -103,6 +109,7 @@ void external_own_value(struct external_own *x, int64_t now_ms, int64_t ready,
     struct addon_value v;
 
     addon_settings_value(&x->settings, x->o.db, now_ms, &v);
+    addon_metrics_note(x->o.metrics, str_of(x->ns), str_of(x->so_name), &x->settings, &v, now_ms);
     if (v.state == ADDON_FOUND) {
         x->has_found = true;
         m->state = METRIC_VALUE;

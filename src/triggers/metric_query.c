@@ -119,6 +119,13 @@ struct str metric_query_name(const struct metric_query *q)
     return str_of(q->addon.name);
 }
 
+void metric_query_labels(const struct metric_query *q, struct buf *out)
+{
+    for (size_t i = 0; i < q->addon.n; i++)
+        buf_printf(out, "%s%.*s=%.*s", i ? "," : "", STR_ARG(q->addon.items[i].name),
+                   STR_ARG(q->addon.items[i].value));
+}
+
 /* --- over the series --- */
 
 struct reading {

@@ -11,7 +11,7 @@
 #ifndef FB_TRIGGERS_METRIC_QUERY_H
 #define FB_TRIGGERS_METRIC_QUERY_H
 
-#include "base/str.h"
+#include "base/buf.h"
 #include "tsdb/tsdb.h"
 
 #define METRIC_QUERY_WINDOW_MS 120000
@@ -35,6 +35,9 @@ struct str metric_query_text(const struct metric_query *q);
 const char *metric_query_function(const struct metric_query *q);
 /* The metric's name as the query has it; empty for PromQL. */
 struct str metric_query_name(const struct metric_query *q);
+
+/* Its labels as "pod=a,namespace=x"; nothing for PromQL. */
+void metric_query_labels(const struct metric_query *q, struct buf *out);
 
 struct metric_reading {
     bool is_found;       /* some series counts (PromQL: the answer is not empty) */

@@ -6,7 +6,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/table.h"
-#include "triggers/addon_settings.h"
+#include "triggers/addon_metrics.h"
 #include "triggers/scaler_messages.h"
 
 #define HEARTBEAT_MS 15000
@@ -20,6 +20,7 @@ struct stream {
     struct scaler_service *s;
     struct grpc_x *x; /* NULL: ended, on_close is to come */
     struct addon_settings settings;
+    char *ns, *so;
     struct metric_watch *watch;
     int64_t sent_ms; /* mono */
     bool has_sent, was_active, is_full;
@@ -42,12 +43,15 @@ static int64_t mono_ms(const struct scaler_service *s)
 
 /* --- values --- */
 
-static void ask(struct scaler_service *s, const struct addon_settings *settings,
-                struct addon_value *v)
+/* ns, so: of the ScaledObject that asks. */
+static void ask(struct scaler_service *s, const struct addon_settings *settings, struct str ns,
+                struct str so, struct addon_value *v)
 {
     struct str name = metric_query_name(settings->query);
+    int64_t now = loop_wall_ms(s->o.loop);
 
-    addon_settings_value(settings, s->o.db, loop_wall_ms(s->o.loop), v);
+    addon_settings_value(settings, s->o.db, now, v);
+    addon_metrics_note(s->o.metrics, ns, so, settings, v, now);
     if (!name.n)
         return;
     if (v->n > 0 || v->state == ADDON_GONE) {
@@ -59,12 +63,12 @@ static void ask(struct scaler_service *s, const struct addon_settings *settings,
 }
 
 /* False after an answer with the error. */
-static bool ask_or_fail(struct scaler_service *s, struct grpc_x *x,
+static bool ask_or_fail(struct scaler_service *s, struct grpc_x *x, const struct scaler_ref *ref,
                         const struct addon_settings *settings, struct addon_value *v)
 {
     struct err err = ERR_INIT;
 
-    ask(s, settings, v);
+    ask(s, settings, ref->ns, ref->name, v);
     if (v->state != ADDON_UNKNOWN)
         return true;
     err_set(&err, v->n ? ERR_INVALID : ERR_NOT_FOUND, "%s", v->why);
@@ -109,7 +113,7 @@ static void is_active(void *ctx, struct grpc_x *x, struct str message)
 
     if (!read_ref(x, message, false, &ref, &settings))
         return;
-    if (ask_or_fail(s, x, &settings, &v)) {
+    if (ask_or_fail(s, x, &ref, &settings, &v)) {
         scaler_active_encode(&b, v.value > 0);
         reply(x, &b);
     }
@@ -155,7 +159,7 @@ static void get_metrics(void *ctx, struct grpc_x *x, struct str message)
         err_wrap(&err, "the trigger's metadata");
         grpc_x_fail(x, &err);
     } else {
-        if (ask_or_fail(s, x, &settings, &v)) {
+        if (ask_or_fail(s, x, &ref, &settings, &v)) {
             number = scaler_number_of(metric, v.value);
             scaler_numbers_encode(&b, &number, 1);
             reply(x, &b);
@@ -194,7 +198,7 @@ static void stream_look(struct stream *st)
 
     if (!st->x || st->is_full) /* a slow reader gets the state that there is then */
         return;
-    ask(st->s, &st->settings, &v);
+    ask(st->s, &st->settings, str_of(st->ns), str_of(st->so), &v);
     active = v.value > 0;
     if (!st->has_sent || active != st->was_active ||
         mono_ms(st->s) - st->sent_ms >= st->s->o.heartbeat_ms)
@@ -257,6 +261,8 @@ static void on_stream_close(void *arg, struct grpc_x *x)
     st->s->n_streams--;
     metric_query_unwatch(st->watch);
     addon_settings_done(&st->settings);
+    free(st->ns);
+    free(st->so);
     free(st);
 }
 
@@ -273,9 +279,11 @@ static void stream_is_active(void *ctx, struct grpc_x *x, struct str message)
     }
     if (!read_ref(x, message, false, &ref, &settings))
         return;
-    scaler_ref_done(&ref);
     st = mem_zalloc(sizeof(*st));
     st->s = s;
+    st->ns = str_dup(ref.ns);
+    st->so = str_dup(ref.name);
+    scaler_ref_done(&ref);
     st->x = x;
     st->settings = settings;
     list_init(&st->dirty);

@@ -12,12 +12,14 @@
 #include "net/grpc_server.h"
 #include "tsdb/tsdb.h"
 
+struct addon_metrics;
 struct scaler_service;
 
 struct scaler_service_options {
     struct loop *loop;
-    struct tsdb *db;      /* borrowed for life */
-    int64_t heartbeat_ms; /* of streams; 0: 15 s */
+    struct tsdb *db;               /* borrowed for life, as metrics */
+    struct addon_metrics *metrics; /* may be NULL */
+    int64_t heartbeat_ms;          /* of streams; 0: 15 s */
 };
 
 struct scaler_service *scaler_service_new(const struct scaler_service_options *o);

@@ -18,6 +18,8 @@
 #include "triggers/hub.h"
 #include "tsdb/tsdb.h"
 
+struct addon_metrics;
+
 /* What triggers look at; owned by whoever starts the controllers. */
 struct trigger_world {
     struct cluster *cluster;
@@ -25,8 +27,9 @@ struct trigger_world {
     struct tsdb *db;
     struct net_addr
         web; /* where our own Prometheus API listens: a query there is answered from db */
-    struct net_addr scaler;    /* the same of our own external scaler; none: len 0 */
-    struct grpc_client *grpc;  /* to those of others; NULL: they cannot be asked */
+    struct net_addr scaler;              /* the same of our own external scaler; none: len 0 */
+    struct grpc_client *grpc;            /* to those of others; NULL: they cannot be asked */
+    struct addon_metrics *addon_metrics; /* may be NULL */
     struct trigger_hub *hub;   /* NULL: changes of Secrets are not seen, nothing is counted */
     const char *cluster_ns;    /* of what a ClusterTriggerAuthentication names; NULL: "keda" */
     const char *file_root;     /* of filePath; NULL: refused */

@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from conftest import wait_for
 from pushing import push
 
 
@@ -74,3 +75,23 @@ def test_info_names_the_ports(store):
     info = call(store, "/info")[1]
     assert info["kedaExternalScalerPort"] == store.env["FLYBALL_SCALER"].rsplit(":", 1)[1]
     assert info["restApiPort"] == store.web.rsplit(":", 1)[1] and info["metricStoreRetentionSeconds"] == "120"
+
+
+def test_its_own_series_tell_what_was_read_for_whom(store):
+    store.kubectl("create", "-f", "-", stdin=json.dumps({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i", "command": ["sleep", "99"]}]}}}}))
+    store.kubectl("create", "-f", "-", stdin=json.dumps({
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": {"name": "web"}, "triggers": [{"type": "external", "metadata": {
+            "scalerAddress": store.env["FLYBALL_SCALER"], "metricQuery": 'sum(m{namespace="x"})', "targetValue": "50", "clampMax": "20"}}]}}))
+
+    def page():
+        return urllib.request.urlopen(store.web + "/metrics", timeout=5).read().decode()
+    labels = r'\{name="m",labels="namespace=x",timeOp="last_one",aggregation="sum",scaledObject="web",namespace="default"\} '
+    text = wait_for("it is read", lambda: (lambda t: t if re.search("keda_otel_scaler_metric_value" + labels, t) else None)(page()))
+    assert re.search("keda_otel_scaler_metric_value" + labels + "35\n", text)
+    assert re.search("keda_otel_scaler_metric_value_clamped" + labels + "20\n", text)
+    assert re.search(r'keda_otel_scaler_metric_points_read\{name="m"\} [1-9]', text)
+    assert "keda_otel_scaler_runtime_info{" in text
