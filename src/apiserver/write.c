@@ -214,6 +214,7 @@ static void on_write_body(void *arg, struct http_x *x, struct str body)
     }
     if (req.verb != CLUSTER_MERGE_PATCH && !str_is(r->sub, "scale"))
         from_alias(r, tree);
+    req.alias = r->alias; /* the store converts what is patched */
     req.tree = tree;
     submit(r, &req, false);
     json_decref(tree);

@@ -371,6 +371,31 @@ static json_t *scale_of(const struct kind *k, const json_t *o)
                      "spec", "replicas", (json_int_t)json_int(o, k->scale_spec, 0));
 }
 
+/* The stored object in the version that a patch was written for. */
+static json_t *in_version(const struct kind *k, const struct kind_alias *a, const json_t *o)
+{
+    json_t *copy = json_deep_copy(o);
+
+    json_object_set_new(copy, "apiVersion",
+                        json_fmt("%s/%s", a->group ? a->group : k->group, a->version));
+    if (a->from_stored)
+        a->from_stored(copy);
+    return copy;
+}
+
+/* And back; o is patched and may share members with others. */
+static json_t *out_of_version(const struct kind *k, const struct kind_alias *a, json_t *o)
+{
+    json_t *copy = json_deep_copy(o);
+    char version[96];
+
+    json_decref(o);
+    if (a->to_stored)
+        a->to_stored(copy);
+    json_object_set_new(copy, "apiVersion", json_string(kind_api_version(k, version)));
+    return copy;
+}
+
 static int apply_patch(struct deciding *d, const json_t *base, json_t **ret)
 {
     struct err err = ERR_INIT;
@@ -416,10 +441,12 @@ static int modify(struct deciding *d)
     }
     was = object_tree(d->entry->accepted);
     if (req->verb == CLUSTER_MERGE_PATCH) {
-        base = scale ? scale_of(req->kind, was) : json_incref(was);
+        base = scale        ? scale_of(req->kind, was)
+               : req->alias ? in_version(req->kind, req->alias, was)
+                            : json_incref(was);
         if (apply_patch(d, base, &patched) < 0)
             return -1;
-        d->tree = patched;
+        d->tree = !scale && req->alias ? out_of_version(req->kind, req->alias, patched) : patched;
         /* a version in the patch is a precondition; the one merged in from the object is not */
         if (!scale && !json_at(req->tree, "metadata.resourceVersion") &&
             req->patch != STORE_PATCH_JSON) {

@@ -42,8 +42,9 @@ struct store_request {
     enum store_patch patch;
     const struct kind *kind;
     struct str ns, name;
-    const char *subresource; /* NULL, "status", "scale" */
-    const json_t *tree;      /* object or patch; borrowed */
+    const char *subresource;        /* NULL, "status", "scale" */
+    const json_t *tree;             /* object or patch; borrowed */
+    const struct kind_alias *alias; /* the version a patch was written for; NULL: the stored one */
     bool dry_run;
     bool create_if_missing; /* patches: apply */
     enum field_validation mode;

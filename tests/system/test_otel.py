@@ -63,6 +63,12 @@ def test_v1alpha1_is_served_with_the_configuration_as_text(flyball):
     assert new["spec"]["config"]["exporters"]["otlp"]["endpoint"] == "127.0.0.1:4317"
     old = flyball.get("opentelemetrycollectors.v1alpha1.opentelemetry.io", "old")
     assert yaml.safe_load(old["spec"]["config"]) == new["spec"]["config"]
+    config = dict(new["spec"]["config"], exporters={"otlp": {"endpoint": "127.0.0.1:9"}})
+    o["spec"]["config"] = yaml.dump(config)
+    flyball.kubectl("apply", "-f", "-", stdin=json.dumps(o))  # a patch in the old version
+    new = flyball.get("opentelemetrycollectors.v1beta1.opentelemetry.io", "old")
+    assert new["spec"]["config"]["exporters"]["otlp"] == {"endpoint": "127.0.0.1:9"}
+    assert new["apiVersion"] == "opentelemetry.io/v1beta1"
     o["metadata"]["name"], o["spec"]["config"] = "bad", "a: [1"
     r = flyball.kubectl("create", "-f", "-", stdin=json.dumps(o), check=False)
     assert r.returncode != 0 and "not YAML: yaml: line " in r.stderr, r.stderr
