@@ -124,6 +124,8 @@ static void own_metrics(void *ctx, struct buf *out)
     if (i->controllers)
         scaledobject_metrics(controllers_scaledobject(i->controllers), out);
     addon_metrics_write(i->addon_metrics, loop_wall_ms(i->loop), out);
+    if (i->world.hub)
+        trigger_hub_metrics(i->world.hub, out);
 }
 
 static void explain(void *ctx, struct buf *out)

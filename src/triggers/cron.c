@@ -63,6 +63,35 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     return 0;
 }
 
+/* A schedule without characters that a name may not have. */
+static void add_schedule(struct buf *b, const char *s)
+{
+    static const struct {
+        char from;
+        const char *to;
+    } others[] = {{' ', ""}, {'*', "x"}, {'/', "Sl"}, {'?', "Qm"}, {',', "Cm"}};
+
+    for (; *s; s++) {
+        size_t i = 0;
+
+        while (i < ARRAY_LEN(others) && others[i].from != *s)
+            i++;
+        if (i < ARRAY_LEN(others))
+            buf_add_cstr(b, others[i].to);
+        else
+            buf_add_char(b, *s);
+    }
+}
+
+static void metric_name(struct buf *b, const json_t *meta, struct str ns)
+{
+    (void)ns;
+    buf_printf(b, "cron-%s-", json_text(meta, "timezone", ""));
+    add_schedule(b, json_text(meta, "start", ""));
+    buf_add_char(b, '-');
+    add_schedule(b, json_text(meta, "end", ""));
+}
+
 static void done(struct trigger *t)
 {
     struct cron *c = (struct cron *)t;
@@ -94,7 +123,12 @@ static void value(struct trigger *t, int64_t now_ms, const struct trigger_target
     m->value = cron_is_active(c->next_start_s, c->next_end_s) ? c->replicas : 0;
 }
 
+static const char *const keys[] = {"timezone", "start", "end", "desiredReplicas", NULL};
+
 const struct trigger_type trigger_cron = {.name = "cron",
+                                          .scaler = "cronScaler",
+                                          .metric_name = metric_name,
+                                          .keys = keys,
                                           .size = sizeof(struct cron),
                                           .is_external = true,
                                           .parse = parse,

@@ -18,11 +18,6 @@ struct trigger_hub {
     struct loop_timer soon, expiry;
 };
 
-static struct trigger *trigger_at(struct list *it)
-{
-    return container_of(it, struct trigger, hub_link);
-}
-
 static void refresh_all(void *arg)
 {
     struct trigger_hub *h = arg;
@@ -31,8 +26,8 @@ static void refresh_all(void *arg)
     do {
         stale = NULL;
         list_each (it, &h->triggers)
-            if (!stale && trigger_at(it)->is_stale)
-                stale = trigger_at(it);
+            if (!stale && hub_trigger(it)->is_stale)
+                stale = hub_trigger(it);
         if (stale) {
             stale->is_stale = false;
             trigger_refresh(stale);
@@ -57,8 +52,8 @@ static void on_change(void *arg, enum cluster_event event, const struct object *
     if (event == CLUSTER_MODIFIED && k->has_generation && was->generation == now->generation)
         return;
     list_each (it, &h->triggers)
-        if (auth_depends_on(&trigger_at(it)->auth, k->id, now->ns, now->name))
-            mark(h, trigger_at(it));
+        if (auth_depends_on(&hub_trigger(it)->auth, k->id, now->ns, now->name))
+            mark(h, hub_trigger(it));
 }
 
 /* Tokens end, and files tell nobody of their changes. */
@@ -69,11 +64,11 @@ static void on_expiry(void *arg)
     bool any = false;
 
     list_each (it, &h->triggers) {
-        int64_t end = trigger_at(it)->auth.expires_ms;
+        int64_t end = hub_trigger(it)->auth.expires_ms;
 
         any |= end != 0;
         if (end && end <= now)
-            mark(h, trigger_at(it));
+            mark(h, hub_trigger(it));
     }
     if (any)
         loop_timer_start(&h->expiry, EXPIRY_LOOK_MS);
@@ -131,4 +126,9 @@ void trigger_hub_free(struct trigger_hub *h)
     loop_timer_stop(&h->soon);
     loop_timer_stop(&h->expiry);
     free(h);
+}
+
+struct list *hub_triggers(struct trigger_hub *h)
+{
+    return &h->triggers;
 }

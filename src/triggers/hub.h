@@ -13,4 +13,8 @@ struct trigger_hub;
 
 struct trigger_hub *trigger_hub_new(struct cluster *c);
 void trigger_hub_free(struct trigger_hub *h); /* after the last trigger */
+/* The series of keda.md 7.1 that are about asking: requests, their durations, empty answers; and
+ * how many triggers there are. */
+void trigger_hub_metrics(struct trigger_hub *h, struct buf *out);
+
 #endif

@@ -2,6 +2,7 @@
 #ifndef FB_TRIGGERS_HUB_INT_H
 #define FB_TRIGGERS_HUB_INT_H
 
+#include "base/mem.h"
 #include "triggers/trigger_int.h"
 
 /* Both do nothing without a hub. */
@@ -9,6 +10,11 @@ void hub_add(struct trigger *t);
 void hub_remove(struct trigger *t);
 /* What the trigger depends on may be other objects now. */
 void hub_update(struct trigger *t);
+struct list *hub_triggers(struct trigger_hub *h);
+static inline struct trigger *hub_trigger(struct list *it)
+{
+    return container_of(it, struct trigger, hub_link);
+}
 /* trigger.c: resolves authentication again, and makes the trigger anew if that gave another one. */
 void trigger_refresh(struct trigger *t);
 

@@ -8,7 +8,8 @@
 #include "codec/json.h"
 
 /* The metric name of a trigger of this type, new; NULL: the type has none (cpu, memory). meta: the
- * trigger's metadata; ns: the ScaledObject's; remote: the name an external scaler gives. */
+ * trigger's metadata; ns: the ScaledObject's; remote: the name an external scaler gives, which
+ * stands as it is; else may be NULL. */
 char *trigger_metric_name_of(const char *type, int index, const json_t *meta, struct str ns,
                              const char *remote);
 

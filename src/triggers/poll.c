@@ -29,10 +29,13 @@ static struct loop *loop_of(const struct http_poll *p)
 
 /* --- what to do about failures --- */
 
-int poll_check_status(int status, const char *key, struct err *err)
+int poll_check_status(int status, bool only_200, const char *key, struct err *err)
 {
-    if (status >= 200 && status < 300)
+    if (status == 200 || (status >= 200 && status < 300 && !only_200))
         return 0;
+    if (status >= 200 && status < 300)
+        return err_set(err, ERR_UNAVAILABLE, "it answered HTTP %d: only 200 has a value; check %s",
+                       status, key);
     if (status == 404)
         return err_set(err, ERR_UNAVAILABLE,
                        "it answered HTTP 404: check %s; what is asked for is not there", key);
@@ -93,7 +96,7 @@ static void tell_failure(const struct http_poll *p, const struct err *err, char 
 
 /* --- counting --- */
 
-static const double bounds[POLL_BUCKETS - 1] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+const double poll_bounds[POLL_BUCKETS - 1] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
 static void count(struct http_poll *p, int status)
 {
@@ -109,7 +112,7 @@ static void count(struct http_poll *p, int status)
         p->n_statuses++;
         s->status = status;
     }
-    while (b < POLL_BUCKETS - 1 && seconds > bounds[b])
+    while (b < POLL_BUCKETS - 1 && seconds > poll_bounds[b])
         b++;
     s->n++;
     s->buckets[b]++;
@@ -168,8 +171,7 @@ static void on_answer(void *arg, const struct http_response *r, struct str body,
     count(p, err ? 0 : r->status);
     if (err)
         tell_failure(p, err, a->why, sizeof(a->why));
-    else if (poll_check_status(r->status == 200 || !p->ops->only_200 ? r->status : 400 + r->status,
-                               p->ops->key, &bad) < 0 ||
+    else if (poll_check_status(r->status, p->ops->only_200, p->ops->key, &bad) < 0 ||
              p->ops->read(p->t, body, &a->state, &a->value, &bad) < 0)
         snprintf(a->why, sizeof(a->why), "%s at %.70s: %.150s", p->ops->peer, p->shown, bad.msg);
     else

@@ -36,7 +36,8 @@ struct http_poll_ops {
 };
 
 #define POLL_STATUSES_MAX 12
-#define POLL_BUCKETS 12 /* 5 ms to 10 s, and above */
+#define POLL_BUCKETS 12                            /* up to each of the bounds, and above */
+extern const double poll_bounds[POLL_BUCKETS - 1]; /* seconds */
 
 struct poll_ask; /* poll.c */
 
@@ -63,7 +64,8 @@ struct http_poll {
     } statuses[POLL_STATUSES_MAX];
     size_t n_statuses;
     uint64_t n_empty;
-    double latency_s; /* of the last answer */
+    bool ignores_null; /* for the type: what an empty answer counts as */
+    double latency_s;  /* of the last answer */
 };
 
 /* Reads timeout and, by http_auth_parse, authentication. address: "serverAddress"; p keeps a
@@ -75,7 +77,7 @@ void poll_done(struct http_poll *p); /* also one that was never parsed */
 bool poll_is_waiting(const struct http_poll *p);
 /* What the last question brought, if it is not too old. */
 void poll_value(const struct http_poll *p, struct decision_metric *m);
-/* The error of a status beyond 2xx, with what to do; 0 within. */
-int poll_check_status(int status, const char *address_key, struct err *err);
+/* The error of a status beyond 2xx, or of all but 200, with what to do; 0 of others. */
+int poll_check_status(int status, bool only_200, const char *address_key, struct err *err);
 
 #endif

@@ -64,7 +64,7 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     meta_required(t, meta, "query", &p->text, err);
     meta_threshold(t, meta, "threshold", false, err);
     meta_number(t, meta, "activationThreshold", false, 0, &t->activation, err);
-    meta_flag(t, meta, "ignoreNullValues", true, &p->ignore_null, err);
+    meta_flag(t, meta, "ignoreNullValues", true, &p->poll.ignores_null, err);
     poll_parse(&p->poll, t, &poll_ops, meta, address,
                HTTP_AUTH_API_KEY | HTTP_AUTH_BASIC | HTTP_AUTH_TLS | HTTP_AUTH_BEARER |
                    HTTP_AUTH_CUSTOM | HTTP_AUTH_OAUTH,
@@ -125,7 +125,8 @@ static int read_answer(struct trigger *t, struct str body, enum metric_state *st
 {
     const struct prometheus *p = (const struct prometheus *)t;
 
-    return prometheus_read_answer(200, body, p->ignore_null, t->is_average, state, value, err);
+    return prometheus_read_answer(200, body, p->poll.ignores_null, t->is_average, state, value,
+                                  err);
 }
 
 static const struct http_poll_ops poll_ops = {.peer = "prometheus",

@@ -61,7 +61,7 @@ int prometheus_read_answer(int http_status, struct str body, bool ignore_null, b
 
     *state = METRIC_EMPTY;
     *value = 0;
-    if ((r = poll_check_status(http_status, "serverAddress", err)) < 0)
+    if ((r = poll_check_status(http_status, false, "serverAddress", err)) < 0)
         return r;
     if (json_parse(body, &o, NULL) < 0)
         return err_set(err, ERR_BAD_INPUT, "the answer is not JSON; is that a Prometheus?");

@@ -9,7 +9,6 @@ struct prometheus {
     struct trigger t;
     struct http_poll poll;
     char *parse_error;
-    bool ignore_null;
     struct promql *parsed; /* NULL: not by us; another server may know more */
     char *text;            /* of the query */
     char *extra;           /* "&namespace=..&k=v" */

@@ -69,9 +69,11 @@ static json_t *metric_spec(const struct trigger *t)
                      r->container ? "containerResource" : "resource", block);
 }
 
-#define RESOURCE                                                                   \
-    .size = sizeof(struct resource), .parse = parse, .done = done, .value = value, \
-    .metric_spec = metric_spec
+static const char *const keys[] = {"value", "type", "containerName", NULL};
+
+#define RESOURCE                                                                                \
+    .scaler = "cpuMemoryScaler", .keys = keys, .size = sizeof(struct resource), .parse = parse, \
+    .done = done, .value = value, .metric_spec = metric_spec
 
 const struct trigger_type trigger_cpu = {.name = "cpu", RESOURCE};
 const struct trigger_type trigger_memory = {.name = "memory", RESOURCE};

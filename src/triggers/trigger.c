@@ -12,15 +12,21 @@
 #include "triggers/trigger_int.h"
 
 static const struct trigger_type *const types[] = {
-    &trigger_prometheus, &trigger_cron,     &trigger_workload,     &trigger_cpu,
-    &trigger_memory,     &trigger_external, &trigger_external_push};
+    &trigger_prometheus,    &trigger_cron,        &trigger_workload,
+    &trigger_cpu,           &trigger_memory,      &trigger_external,
+    &trigger_external_push, &trigger_metrics_api, &trigger_graphite};
 
-static const struct trigger_type *type_of(const char *name)
+const struct trigger_type *trigger_type_named(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
         if (strcmp(types[i]->name, name) == 0)
             return types[i];
     return NULL;
+}
+
+const struct trigger_type *trigger_type_at(size_t i)
+{
+    return i < ARRAY_LEN(types) ? types[i] : NULL;
 }
 
 static int unknown_type(const char *name, struct err *err)
@@ -144,7 +150,7 @@ static void start(struct trigger *t)
 int trigger_new(const struct trigger_options *o, struct trigger **ret, struct err *err)
 {
     const char *name = json_text(o->spec, "type", "");
-    const struct trigger_type *type = type_of(name);
+    const struct trigger_type *type = trigger_type_named(name);
     struct err bad = ERR_INIT;
     struct trigger *t;
     int r = 0;
@@ -349,7 +355,7 @@ static bool is_key_of(const struct trigger_type *type, struct str key)
 
 bool trigger_unexpected_keys(const json_t *spec, struct buf *out)
 {
-    const struct trigger_type *type = type_of(json_text(spec, "type", ""));
+    const struct trigger_type *type = trigger_type_named(json_text(spec, "type", ""));
     size_t before = out->n;
     const char *key;
     const json_t *v;

@@ -13,6 +13,9 @@ struct trigger_type {
     const char *scaler; /* what KEDA's metrics call it: "prometheusScaler" */
     size_t size;        /* of its struct, whose first member is struct trigger */
     bool is_external;   /* its metric in the HPA is External */
+    /* The name of its metric behind "s<index>-", before unfit characters become "-"; NULL: the
+     * type's own name. */
+    void (*metric_name)(struct buf *out, const json_t *meta, struct str ns);
     /* The metadata it reads, ends with NULL; NULL: takes any. */
     const char *const *keys;
     /* Fills query, threshold and its own fields from the metadata and trigger_param. Its own fields
@@ -57,8 +60,11 @@ struct trigger {
 };
 
 extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workload, trigger_cpu,
-    trigger_memory, trigger_external, trigger_external_push;
+    trigger_memory, trigger_external, trigger_external_push, trigger_metrics_api, trigger_graphite;
 
+/* NULL: there is none. */
+const struct trigger_type *trigger_type_named(const char *name);
+const struct trigger_type *trigger_type_at(size_t i);
 /* The value of a metric is not known, and why. */
 void trigger_unknown(struct decision_metric *m, const char *why);
 void trigger_tell(struct trigger *t); /* calls changed */

@@ -35,6 +35,12 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     return err->code;
 }
 
+static void metric_name(struct buf *b, const json_t *meta, struct str ns)
+{
+    (void)meta;
+    buf_printf(b, "workload-%.*s", STR_ARG(ns));
+}
+
 static void done(struct trigger *t)
 {
     selector_free(((struct workload *)t)->selector);
@@ -70,7 +76,12 @@ static void value(struct trigger *t, int64_t now, const struct trigger_target *t
     table_done(&c.nodes);
 }
 
+static const char *const keys[] = {"podSelector", "value", "activationValue", "groupByNode", NULL};
+
 const struct trigger_type trigger_workload = {.name = "kubernetes-workload",
+                                              .scaler = "kubernetesWorkloadScaler",
+                                              .metric_name = metric_name,
+                                              .keys = keys,
                                               .size = sizeof(struct workload),
                                               .is_external = true,
                                               .parse = parse,

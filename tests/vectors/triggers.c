@@ -6,21 +6,11 @@
 
 #include "base/mem.h"
 #include "triggers/external.h"
+#include "triggers/metrics_api.h"
 #include "triggers/trigger.h"
 #include "vectors.h"
 
 /* --- metadata of triggers --- */
-
-bool vector_has_trigger(const json_t *v)
-{
-    static const char *const absent[] = {"metrics-api"};
-    const char *type = json_text(v, "given.type", "");
-
-    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
-        if (strcmp(type, absent[i]) == 0)
-            return false;
-    return true;
-}
 
 /* --- a client that keeps what is sent --- */
 
@@ -198,4 +188,23 @@ bool vector_trigger_metadata(const json_t *v, struct buf *why)
     buf_done(&catcher.headers);
     loop_free(cluster.loop);
     return ok;
+}
+
+bool vector_metrics_api(const json_t *v, struct buf *why)
+{
+    static const char *const formats[] = {"prometheus", "json", "xml", "yaml"};
+    const json_t *given = json_object_get(v, "given"),
+                 *wanted = json_object_get(json_object_get(v, "expect"), "value");
+    double value = 0;
+    struct err err = ERR_INIT;
+    int format = 0, r;
+
+    while (strcmp(formats[format], json_text(given, "format", "")) != 0)
+        format++;
+    r = metrics_api_read((enum metrics_api_format)format, json_strv(json_object_get(given, "body")),
+                         json_strv(json_object_get(given, "valueLocation")), &value, &err);
+    if (wanted ? r == 0 && value == json_number_value(wanted) : r < 0)
+        return true;
+    buf_printf(why, "result %d, value %g, error '%s'", r, value, err.msg);
+    return false;
 }

@@ -23,12 +23,11 @@ bool vector_same_error(struct buf *why, int r, const char *msg, const json_t *ex
 vector_case vector_calc, vector_group_pods, vector_requests, vector_limit_classic,
     vector_stabilize_classic, vector_stabilize, vector_rate, vector_store_event, vector_sync,
     vector_sequence, vector_prometheus_response, vector_quantity, vector_metric_name,
-    vector_trigger_metadata, vector_cron_activity, vector_workload, vector_addon_query,
-    vector_addon_store, vector_annotations, vector_executor, vector_triggers_activity,
-    vector_status_merge, vector_aggregate, vector_metric_request, vector_fallback, vector_formula,
-    vector_hpa, vector_validation, vector_timeline, vector_external;
-/* Whether the vector is of a type of trigger that exists here. */
-bool vector_has_trigger(const json_t *vector);
+    vector_trigger_metadata, vector_metrics_api, vector_cron_activity, vector_workload,
+    vector_addon_query, vector_addon_store, vector_annotations, vector_executor,
+    vector_triggers_activity, vector_status_merge, vector_aggregate, vector_metric_request,
+    vector_fallback, vector_formula, vector_hpa, vector_validation, vector_timeline,
+    vector_external;
 bool vector_is_external_rule(const json_t *vector);
 
 #endif
