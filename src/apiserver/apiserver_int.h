@@ -56,8 +56,7 @@ void write_scale(struct buf *out, const struct object *o);
 bool serve_review(struct apiserver *a, struct http_x *x, struct str path);
 /* metrics_api.c: true if the path belongs to one of its groups. */
 bool serve_metrics(struct apiserver *a, struct http_x *x);
-void metrics_api_groups(const struct apiserver *a,
-                        struct buf *b); /* ",{...}" for the APIGroupList */
+void metrics_api_groups(struct apiserver *a, struct buf *b); /* ",{...}" for the APIGroupList */
 /* APIGroup (version empty) or APIResourceList; false: not one of its groups. */
 bool metrics_api_discovery(struct apiserver *a, struct str group, struct str version,
                            struct buf *b);

@@ -482,9 +482,23 @@ static void write_group(struct buf *b, const struct metrics_group *g)
                g->name, g->versions[0], g->versions[0]);
 }
 
-void metrics_api_groups(const struct apiserver *a, struct buf *b)
+/* kubectl takes a group without resources for a broken one: no series yet, no custom metrics. */
+static bool has_resources(struct apiserver *a, const struct metrics_group *g)
+{
+    struct buf b = BUF_INIT;
+    bool has;
+
+    g->resources(a, &b);
+    has = b.n > 0;
+    buf_done(&b);
+    return has;
+}
+
+void metrics_api_groups(struct apiserver *a, struct buf *b)
 {
     for (size_t i = 0; a->metrics.db && i < ARRAY_LEN(groups); i++) {
+        if (!has_resources(a, &groups[i]))
+            continue;
         buf_add_cstr(b, ",{");
         write_group(b, &groups[i]);
     }

@@ -150,10 +150,12 @@ static void default_template(json_t *spec)
     default_pod_spec(child(t, "spec"));
 }
 
+/* A built-in object always has its status, if only an empty one: clients look into it unasked. */
 void default_deployment(json_t *o)
 {
     json_t *spec = child(o, "spec"), *strategy = child(spec, "strategy"), *rolling;
 
+    child(o, "status");
     def_int(spec, "replicas", 1);
     def_int(spec, "revisionHistoryLimit", 10);
     def_int(spec, "progressDeadlineSeconds", 600);
@@ -170,6 +172,7 @@ void default_replicaset(json_t *o)
 {
     json_t *spec = child(o, "spec");
 
+    def_int(child(o, "status"), "replicas", 0);
     def_int(spec, "replicas", 1);
     default_template(spec);
 }
@@ -179,6 +182,7 @@ void default_service(json_t *o)
     json_t *spec = child(o, "spec"), *p;
     size_t i;
 
+    child(child(o, "status"), "loadBalancer");
     def_text(spec, "type", "ClusterIP");
     def_text(spec, "sessionAffinity", "None");
     if (strcmp(json_text(spec, "type", ""), "ExternalName") != 0) {

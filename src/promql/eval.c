@@ -12,7 +12,6 @@
 
 #define LOOKBACK_MS 300000
 #define MAX_SAMPLES 50000000
-#define MAX_STEPS 11000
 #define MAX_SUBSTEPS 1000000 /* of all subqueries of one query: they run on the control thread */
 
 void eval_warn(struct eval *e, const struct expr *at, const char *fmt, ...)
@@ -260,7 +259,7 @@ struct seen {
     size_t i;
 };
 
-static uint64_t labels_hash(struct labels l)
+uint64_t labels_hash(struct labels l)
 {
     uint64_t h = 7;
 
@@ -362,8 +361,8 @@ int eval_expr(struct eval *e, const struct expr *x, struct value *ret)
 
 /* --- results --- */
 
-static struct eval begin(struct tsdb *db, const struct promql *q, const struct promql_options *o,
-                         struct promql_result *ret, struct err *err)
+struct eval eval_begin(struct tsdb *db, const struct promql *q, const struct promql_options *o,
+                       struct promql_result *ret, struct err *err)
 {
     *ret = (struct promql_result){0};
     return (struct eval){.db = db,
@@ -380,7 +379,7 @@ static struct eval begin(struct tsdb *db, const struct promql *q, const struct p
 int promql_instant(struct tsdb *db, const struct promql *q, int64_t t,
                    const struct promql_options *o, struct promql_result *ret, struct err *err)
 {
-    struct eval e = begin(db, q, o, ret, err);
+    struct eval e = eval_begin(db, q, o, ret, err);
     struct value v;
     int r;
 
@@ -405,72 +404,6 @@ int promql_instant(struct tsdb *db, const struct promql *q, int64_t t,
             ret->matrix[i] =
                 (struct promql_series){v.mat[i].labels, v.mat[i].p, v.mat[i].n, v.mat[i].n};
     }
-    return 0;
-}
-
-static int by_labels(const void *a, const void *b)
-{
-    struct labels x = ((const struct promql_series *)a)->labels,
-                  y = ((const struct promql_series *)b)->labels;
-
-    for (size_t i = 0; i < x.n && i < y.n; i++) {
-        int c = str_cmp(x.items[i].name, y.items[i].name);
-
-        c = c ? c : str_cmp(x.items[i].value, y.items[i].value);
-        if (c)
-            return c;
-    }
-    return x.n < y.n ? -1 : x.n > y.n;
-}
-
-int promql_range(struct tsdb *db, const struct promql *q, int64_t start, int64_t end, int64_t step,
-                 const struct promql_options *o, struct promql_result *ret, struct err *err)
-{
-    struct eval e = begin(db, q, o, ret, err);
-    struct table index = TABLE_INIT;
-    size_t cap = 0;
-    int r = 0;
-
-    e.start = start;
-    e.end = end;
-    ret->type = PROMQL_MATRIX;
-    if (step <= 0 || end < start || (end - start) / step >= MAX_STEPS)
-        return err_set(err, ERR_BAD_INPUT,
-                       "exceeded maximum resolution of 11,000 points per timeseries");
-    for (int64_t t = start; t <= end && r == 0; t += step) {
-        struct value v;
-
-        e.t = t;
-        r = eval_expr(&e, q->root, &v);
-        if (r == 0 && v.type == PROMQL_SCALAR) {
-            double s = v.scalar;
-
-            v = (struct value){.type = PROMQL_VECTOR};
-            value_add(&e, &v, (struct labels){0, NULL}, s);
-        }
-        for (size_t i = 0; r == 0 && i < v.n; i++) {
-            uint64_t h = labels_hash(v.vec[i].labels);
-            size_t k = (size_t)(uintptr_t)table_get(&index, str_n(&h, sizeof(h)));
-            struct promql_series *s;
-
-            if (k == 0) {
-                ret->matrix = arena_grow(e.a, ret->matrix, &cap, ret->n, sizeof(*ret->matrix));
-                ret->matrix[ret->n++] = (struct promql_series){.labels = v.vec[i].labels};
-                k = ret->n;
-                table_set(&index, str_n(&h, sizeof(h)), (void *)(uintptr_t)k);
-            }
-            s = &ret->matrix[k - 1];
-            s->points = arena_grow(e.a, s->points, &s->cap, s->n, sizeof(*s->points));
-            s->points[s->n++] = (struct promql_point){t, v.vec[i].v};
-        }
-    }
-    table_done(&index);
-    if (r < 0) {
-        promql_result_done(ret);
-        return r;
-    }
-    if (ret->n > 1)
-        qsort(ret->matrix, ret->n, sizeof(*ret->matrix), by_labels);
     return 0;
 }
 

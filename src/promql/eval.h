@@ -44,6 +44,9 @@ struct value {
     const struct expr *source;
 };
 
+/* Empties *ret and evaluates into it. */
+struct eval eval_begin(struct tsdb *db, const struct promql *q, const struct promql_options *o,
+                       struct promql_result *ret, struct err *err);
 int eval_expr(struct eval *e, const struct expr *x, struct value *ret);
 void value_add(struct eval *e, struct value *v, struct labels l, double x);
 /* __name__, and what goes with it: __type__, __unit__. */
@@ -53,6 +56,7 @@ struct str labels_get(struct labels l, struct str name);
 /* A copy with name set to value (empty: removed). */
 struct labels labels_with(struct eval *e, struct labels l, struct str name, struct str value);
 bool labels_equal(struct labels a, struct labels b);
+uint64_t labels_hash(struct labels l);
 /* An annotation about the part of the query at `at`: the same text counts once. */
 __attribute__((format(printf, 3, 4))) void eval_warn(struct eval *e, const struct expr *at,
                                                      const char *fmt, ...);

@@ -60,6 +60,18 @@ int promql_instant(struct tsdb *db, const struct promql *q, int64_t t_ms,
 int promql_range(struct tsdb *db, const struct promql *q, int64_t start_ms, int64_t end_ms,
                  int64_t step_ms, const struct promql_options *o, struct promql_result *ret,
                  struct err *err);
+/* The same step by step, for who must not hold up a loop: between two steps the store may change.
+ * Memory is that of the result and of one step. db, q and what o points to are borrowed until the
+ * job is freed. */
+struct promql_job;
+int promql_job_new(struct tsdb *db, const struct promql *q, int64_t start_ms, int64_t end_ms,
+                   int64_t step_ms, const struct promql_options *o, struct promql_job **ret,
+                   struct err *err);
+/* 1: there is another step; 0: that was the last one; negative: it has failed. */
+int promql_job_step(struct promql_job *j, struct err *err);
+/* After the last step; moves it into *ret. */
+void promql_job_result(struct promql_job *j, struct promql_result *ret);
+void promql_job_free(struct promql_job *j); /* NULL is fine */
 void promql_result_done(struct promql_result *r);
 enum promql_type promql_type_of(const struct promql *q);
 

@@ -12,39 +12,25 @@
 #include "promql/promql.h"
 #include "telemetry/hosts.h"
 #include "telemetry/remote_write.h"
+#include "telemetry/web_int.h"
 
-#define QUERY_MAX 65536
-
-struct web {
-    struct loop *loop;
-    struct web_options o;
-    struct http_server *http;
-};
-
-/* One request with its parameters, from the query string or a form body. */
-struct ask {
-    struct web *w;
-    struct http_x *x;
-    struct str form;
-};
-
-static void reply(struct http_x *x, int status, struct buf *b)
+void web_reply(struct http_x *x, int status, struct buf *b)
 {
     http_x_reply(x, status, "application/json", NULL, buf_str(b));
     buf_done(b);
 }
 
-static void fail(struct http_x *x, int status, const char *type, const char *message)
+void web_fail(struct http_x *x, int status, const char *type, const char *message)
 {
     struct buf b = BUF_INIT;
 
     buf_printf(&b, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":", type);
     json_write_str(&b, str_of(message));
     buf_add_char(&b, '}');
-    reply(x, status, &b);
+    web_reply(x, status, &b);
 }
 
-static bool param(const struct ask *a, const char *key, char *out, size_t cap, size_t *ret_n)
+bool web_param(const struct ask *a, const char *key, char *out, size_t cap, size_t *ret_n)
 {
     return http_query_get(a->form, key, out, cap, ret_n) ||
            http_query_get(http_x_request(a->x)->query, key, out, cap, ret_n);
@@ -61,14 +47,12 @@ static bool parse_time(struct str s, int64_t *ret)
     return time_parse(s, ret);
 }
 
-/* A time parameter; false after an answer of 400. */
-static bool time_param(const struct ask *a, const char *key, int64_t def, bool required,
-                       int64_t *ret)
+bool web_time_param(const struct ask *a, const char *key, int64_t def, bool required, int64_t *ret)
 {
     char text[64], why[160];
 
     *ret = def;
-    if (!param(a, key, text, sizeof(text), NULL)) {
+    if (!web_param(a, key, text, sizeof(text), NULL)) {
         if (!required)
             return true;
         text[0] = '\0';
@@ -77,128 +61,8 @@ static bool time_param(const struct ask *a, const char *key, int64_t def, bool r
         return true;
     snprintf(why, sizeof(why), "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp",
              key, text);
-    fail(a->x, 400, "bad_data", why);
+    web_fail(a->x, 400, "bad_data", why);
     return false;
-}
-
-static void answer_query(const struct ask *a, struct promql_result *r)
-{
-    struct buf b = BUF_INIT_MAX((size_t)256 << 20);
-    struct str rest = buf_str(&r->warnings), line;
-    bool warned = false, informed = false;
-
-    buf_add_cstr(&b, "{\"status\":\"success\",\"data\":");
-    promql_write_json(&b, r);
-    for (int info = 0; info < 2; info++) {
-        rest = buf_str(&r->warnings);
-        while (str_split(&rest, '\n', &line)) {
-            bool is_info = str_starts(line, STR("PromQL info"));
-
-            if (line.n == 0 || is_info != info)
-                continue;
-            buf_add_cstr(&b, info ? (informed ? "," : ",\"infos\":[")
-                                  : (warned ? "," : ",\"warnings\":["));
-            json_write_str(&b, line);
-            warned |= !info;
-            informed |= info;
-        }
-        if (info ? informed : warned)
-            buf_add_char(&b, ']');
-    }
-    buf_add_char(&b, '}');
-    reply(a->x, 200, &b);
-}
-
-static void failed_query(const struct ask *a, const struct err *err)
-{
-    bool bad = err->code == ERR_BAD_INPUT;
-
-    fail(a->x, bad ? 400 : 422, bad ? "bad_data" : "execution", err->msg);
-}
-
-static bool read_expr(const struct ask *a, struct promql **ret)
-{
-    char *text = mem_alloc(QUERY_MAX);
-    struct err err = ERR_INIT;
-    char why[1100];
-    size_t n = 0;
-    int r;
-
-    param(a, "query", text, QUERY_MAX, &n);
-    r = promql_parse(str_n(text, n), ret, &err);
-    free(text);
-    if (r < 0) {
-        snprintf(why, sizeof(why), "invalid parameter \"query\": %s", err.msg);
-        fail(a->x, 400, "bad_data", why);
-    }
-    return r == 0;
-}
-
-static void get_query(const struct ask *a)
-{
-    struct promql *q;
-    struct promql_result r;
-    struct err err = ERR_INIT;
-    int64_t t;
-
-    if (!time_param(a, "time", loop_wall_ms(a->w->loop), false, &t) || !read_expr(a, &q))
-        return;
-    if (promql_instant(a->w->o.db, q, t, NULL, &r, &err) < 0) {
-        failed_query(a, &err);
-    } else {
-        answer_query(a, &r);
-        promql_result_done(&r);
-    }
-    promql_free(q);
-}
-
-static void get_query_range(const struct ask *a)
-{
-    struct promql *q;
-    struct promql_result r;
-    struct err err = ERR_INIT;
-    int64_t start, end, step = 0;
-    char text[64] = "";
-
-    if (!time_param(a, "start", 0, true, &start) || !time_param(a, "end", 0, true, &end))
-        return;
-    if (end < start) {
-        fail(a->x, 400, "bad_data",
-             "invalid parameter \"end\": end timestamp must not be before start time");
-        return;
-    }
-    param(a, "step", text, sizeof(text), NULL);
-    if (!promql_parse_duration(str_of(text), &step)) {
-        fail(a->x, 400, "bad_data",
-             "invalid parameter \"step\": cannot parse it to a valid duration");
-        return;
-    }
-    if (step <= 0) {
-        fail(a->x, 400, "bad_data",
-             "invalid parameter \"step\": zero or negative query resolution step widths are not "
-             "accepted. Try a positive integer");
-        return;
-    }
-    if ((end - start) / step > 11000) {
-        fail(a->x, 400, "bad_data",
-             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the "
-             "query resolution (?step=XX)");
-        return;
-    }
-    if (!read_expr(a, &q))
-        return;
-    if (promql_type_of(q) != PROMQL_SCALAR && promql_type_of(q) != PROMQL_VECTOR) {
-        fail(a->x, 400, "bad_data",
-             "invalid parameter \"query\": invalid expression type for range query, must be Scalar "
-             "or "
-             "instant Vector");
-    } else if (promql_range(a->w->o.db, q, start, end, step, NULL, &r, &err) < 0) {
-        failed_query(a, &err);
-    } else {
-        answer_query(a, &r);
-        promql_result_done(&r);
-    }
-    promql_free(q);
 }
 
 /* --- series and labels --- */
@@ -211,10 +75,33 @@ struct collect {
     int64_t start, end;
 };
 
+/* Optional start and end, with Prometheus' idea of "always". */
+static bool read_range(const struct ask *a, struct collect *c)
+{
+    return web_time_param(a, "start", INT64_MIN, false, &c->start) &&
+           web_time_param(a, "end", INT64_MAX, false, &c->end);
+}
+
+static bool is_in_range(const struct collect *c, const struct series *s)
+{
+    struct series_iter it;
+    int64_t t;
+    double v;
+
+    if (c->start == INT64_MIN && c->end == INT64_MAX)
+        return true;
+    series_seek(&it, s, c->start);
+    return series_next(&it, &t, &v) && t <= c->end;
+}
+
 static void add_series(void *arg, struct series *s)
 {
     struct collect *c = arg;
+    uint64_t h = series_hash(s);
 
+    /* several match[] may meet in one series */
+    if (!is_in_range(c, s) || table_set(&c->names, str_n(&h, sizeof(h)), c))
+        return;
     buf_add_cstr(c->b, c->n++ ? ",{" : "{");
     for (size_t i = 0; i < series_n_labels(s); i++) {
         const struct label *l = series_nth_label(s, i);
@@ -231,7 +118,7 @@ static void add_names(void *arg, struct series *s)
 {
     struct collect *c = arg;
 
-    for (size_t i = 0; i < series_n_labels(s); i++) {
+    for (size_t i = 0; is_in_range(c, s) && i < series_n_labels(s); i++) {
         const struct label *l = series_nth_label(s, i);
 
         if (!c->label)
@@ -259,14 +146,14 @@ static bool each_match(const struct ask *a, bool required, void (*fn)(void *arg,
 
         if (promql_parse_selector(str_n(text, n), &q, &m, &count, &err) < 0) {
             snprintf(why, sizeof(why), "invalid parameter \"match[]\": %s", err.msg);
-            fail(a->x, 400, "bad_data", why);
+            web_fail(a->x, 400, "bad_data", why);
             return false;
         }
         tsdb_select(a->w->o.db, m, count, fn, arg);
         promql_free(q);
     }
     if (i == 0 && required) {
-        fail(a->x, 400, "bad_data", "no match[] parameter provided");
+        web_fail(a->x, 400, "bad_data", "no match[] parameter provided");
         return false;
     }
     if (i == 0)
@@ -280,17 +167,30 @@ static void get_series(const struct ask *a)
     struct collect c = {.b = &b};
 
     buf_add_cstr(&b, "{\"status\":\"success\",\"data\":[");
-    if (!each_match(a, true, add_series, &c)) {
+    if (!read_range(a, &c) || !each_match(a, true, add_series, &c)) {
         buf_done(&b);
-        return;
+    } else {
+        buf_add_cstr(&b, "]}");
+        web_reply(a->x, 200, &b);
     }
-    buf_add_cstr(&b, "]}");
-    reply(a->x, 200, &b);
+    table_done(&c.names);
 }
 
 static int by_text(const void *a, const void *b)
 {
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static bool is_label_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (c != '_' && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') &&
+            !(i > 0 && c >= '0' && c <= '9'))
+            return false;
+    }
+    return s.n > 0;
 }
 
 static void get_names(const struct ask *a, const char *label)
@@ -300,7 +200,7 @@ static void get_names(const struct ask *a, const char *label)
     struct str *all;
     size_t i = 0, n = 0;
 
-    if (each_match(a, false, add_names, &c)) {
+    if (read_range(a, &c) && each_match(a, false, add_names, &c)) {
         all = mem_array(c.names.count, sizeof(*all));
         while (table_next(&c.names, &i, &all[n], NULL))
             if (++n == c.names.count)
@@ -314,7 +214,7 @@ static void get_names(const struct ask *a, const char *label)
         }
         buf_add_cstr(&b, "]}");
         free(all);
-        reply(a->x, 200, &b);
+        web_reply(a->x, 200, &b);
     }
     table_done(&c.names);
 }
@@ -331,7 +231,7 @@ static void get_targets(const struct ask *a)
     else
         buf_add_cstr(&b, "{\"activeTargets\":[],\"droppedTargets\":[]}");
     buf_add_char(&b, '}');
-    reply(a->x, 200, &b);
+    web_reply(a->x, 200, &b);
 }
 
 static void get_buildinfo(const struct ask *a)
@@ -342,7 +242,7 @@ static void get_buildinfo(const struct ask *a)
                  "{\"status\":\"success\",\"data\":{\"version\":\"3.5.0\",\"revision\":"
                  "\"flyball-" FLYBALL_VERSION
                  "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}}");
-    reply(a->x, 200, &b);
+    web_reply(a->x, 200, &b);
 }
 
 static void get_metadata(const struct ask *a)
@@ -358,7 +258,7 @@ static void get_sd(const struct ask *a)
         rounds_write_sd(a->w->o.rounds, &b);
     else
         buf_add_cstr(&b, "[]");
-    reply(a->x, 200, &b);
+    web_reply(a->x, 200, &b);
 }
 
 static void get_own_metrics(const struct ask *a)
@@ -412,8 +312,8 @@ static const struct {
     const char *path;
     void (*fn)(const struct ask *a);
 } routes[] = {
-    {"/api/v1/query", get_query},
-    {"/api/v1/query_range", get_query_range},
+    {"/api/v1/query", web_query},
+    {"/api/v1/query_range", web_query_range},
     {"/api/v1/series", get_series},
     {"/api/v1/targets", get_targets},
     {"/api/v1/status/buildinfo", get_buildinfo},
@@ -429,7 +329,8 @@ static const struct {
 static void route(const struct ask *a)
 {
     struct str path = http_x_request(a->x)->path;
-    char name[256];
+    struct str label;
+    char name[256], why[300];
 
     for (size_t i = 0; i < ARRAY_LEN(routes); i++)
         if (str_is(path, routes[i].path)) {
@@ -440,10 +341,16 @@ static void route(const struct ask *a)
         get_names(a, NULL);
     } else if (str_starts(path, STR("/api/v1/label/")) && str_ends(path, STR("/values")) &&
                path.n < sizeof(name)) {
-        snprintf(name, sizeof(name), "%.*s", (int)(path.n - 14 - 7), path.p + 14);
-        get_names(a, name);
+        label = str_n(path.p + 14, path.n - 14 - 7);
+        snprintf(name, sizeof(name), "%.*s", STR_ARG(label));
+        if (is_label_name(label)) {
+            get_names(a, name);
+        } else {
+            snprintf(why, sizeof(why), "invalid label name: \"%s\"", name);
+            web_fail(a->x, 400, "bad_data", why);
+        }
     } else {
-        fail(a->x, 404, "not_found", "no such path; the API is at /api/v1/query");
+        web_fail(a->x, 404, "not_found", "no such path; the API is at /api/v1/query");
     }
 }
 
@@ -478,8 +385,8 @@ static void post_write(struct web *w, struct http_x *x)
     if (w->o.takes_remote_write)
         http_x_read_all(x, REMOTE_WRITE_MAX, on_written, w);
     else
-        fail(x, 404, "not_found",
-             "remote write is off: start flyball up with --enable-remote-write");
+        web_fail(x, 404, "not_found",
+                 "remote write is off: start flyball up with --enable-remote-write");
 }
 
 static void on_request(void *ctx, struct http_x *x)
@@ -489,7 +396,7 @@ static void on_request(void *ctx, struct http_x *x)
     struct ask a = {w, x, STR("")};
 
     if (!host_is_ours(req))
-        fail(x, 421, "bad_data", "this name does not belong to flyball: use its address");
+        web_fail(x, 421, "bad_data", "this name does not belong to flyball: use its address");
     else if (w->o.take && w->o.take(w->o.take_ctx, x))
         return;
     else if (str_is(req->method, "POST") && str_is(req->path, "/api/v1/write"))
@@ -499,7 +406,7 @@ static void on_request(void *ctx, struct http_x *x)
     else if (str_is(req->method, "GET") || str_is(req->method, "HEAD"))
         route(&a);
     else
-        fail(x, 405, "bad_data", "only GET and POST");
+        web_fail(x, 405, "bad_data", "only GET and POST");
 }
 
 int web_new(struct loop *l, const struct web_options *o, struct web **ret, struct err *err)
@@ -511,6 +418,7 @@ int web_new(struct loop *l, const struct web_options *o, struct web **ret, struc
 
     w->loop = l;
     w->o = *o;
+    list_init(&w->queries);
     r = http_server_new(l, &so, &w->http, err);
     if (r < 0) {
         free(w);
@@ -529,6 +437,7 @@ void web_free(struct web *w)
 {
     if (!w)
         return;
+    web_end_queries(w);
     http_server_free(w->http);
     free(w);
 }

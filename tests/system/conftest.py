@@ -32,7 +32,7 @@ def wait_for(what, fn, timeout=10.0, every=0.05):
             last = fn()
             if last:
                 return last
-        except (subprocess.CalledProcessError, KeyError, IndexError, ValueError, OSError) as e:
+        except (subprocess.CalledProcessError, KeyError, IndexError, ValueError, OSError, AttributeError, TypeError) as e:
             last = e
         time.sleep(every)
     raise AssertionError(f"not within {timeout} s: {what} (last: {last!r})")
