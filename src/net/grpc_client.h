@@ -2,10 +2,10 @@
  *
  * gRPC client: unary and server-streaming calls over channels. A channel is one HTTP/2 connection
  * to one address with one set of TLS settings, shared by everybody who asks for the same. It
- * connects when a call needs it; after a failure the next attempt waits 1 s to 120 s (times 1.6 with
- * 20 % jitter, as gRPC does), and calls fail at once meanwhile, unless they wait for it. GOAWAY: new
- * calls go to a new connection, those that the server has not looked at are sent again, the others
- * end where they are. More calls than the server's MAX_CONCURRENT_STREAMS wait in order.
+ * connects when a call needs it; after a failure the next attempt waits 1 s to 120 s (times 1.6
+ * with 20 % jitter, as gRPC does), and calls fail at once meanwhile, unless they wait for it.
+ * GOAWAY: new calls go to a new connection, those that the server has not looked at are sent again,
+ * the others end where they are. More calls than the server's MAX_CONCURRENT_STREAMS wait in order.
  *
  * A call ends exactly once, in on_done. Nothing is called back from inside grpc_call_start or
  * grpc_call_cancel; cancelling is silent. Codes of what happens here: UNAVAILABLE (cannot connect,

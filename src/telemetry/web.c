@@ -97,10 +97,9 @@ static bool is_in_range(const struct collect *c, const struct series *s)
 static void add_series(void *arg, struct series *s)
 {
     struct collect *c = arg;
-    uint64_t h = series_hash(s);
 
     /* several match[] may meet in one series */
-    if (!is_in_range(c, s) || table_set(&c->names, str_n(&h, sizeof(h)), c))
+    if (!is_in_range(c, s) || table_set(&c->names, str_n(&s, sizeof(s)), c))
         return;
     buf_add_cstr(c->b, c->n++ ? ",{" : "{");
     for (size_t i = 0; i < series_n_labels(s); i++) {
