@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 void decision_done(struct decision *d)
@@ -76,6 +77,16 @@ static void add_metric(struct buf *b, const struct decision_metric *m)
         add_target(b, m);
 }
 
+static void add_window(struct buf *b, const struct decision *d, const char *which)
+{
+    char time[TIME_TEXT_MAX];
+
+    buf_printf(b, "; held at %lld by the scale-%s stabilization window", (long long)d->stabilized,
+               which);
+    if (d->held_until_ms)
+        buf_printf(b, " until %.8s UTC", time_rfc3339(d->held_until_ms + 999, time) + 11);
+}
+
 static void add_limit(struct buf *b, const struct decision *d)
 {
     const char *reason = d->limit_reason ? d->limit_reason : "";
@@ -104,11 +115,9 @@ void decision_text(const struct decision *d, char *out, size_t cap)
         buf_printf(&b, "; a look just before gave %lld, the lower counts",
                    (long long)d->first_look);
     if (strcmp(held, "ScaleDownStabilized") == 0)
-        buf_printf(&b, "; held at %lld by the scale-down stabilization window",
-                   (long long)d->stabilized);
+        add_window(&b, d, "down");
     else if (strcmp(held, "ScaleUpStabilized") == 0)
-        buf_printf(&b, "; held at %lld by the scale-up stabilization window",
-                   (long long)d->stabilized);
+        add_window(&b, d, "up");
     add_limit(&b, d);
     if (cap) {
         size_t n = b.n < cap - 1 ? b.n : cap - 1;

@@ -20,6 +20,7 @@ struct decision_metric {
     char query[160]; /* what was asked, cut */
     enum metric_state state;
     double value;
+    int64_t at_ms; /* wall, when that was so; 0: not known */
     int64_t target_milli;
     bool is_average; /* target type AverageValue */
     int64_t proposal;
@@ -54,11 +55,13 @@ struct decision {
     int64_t first_look; /* > 0: what the look just before had proposed; the lower of the two counts
                          */
     int64_t stabilized, desired;
-    bool looks_again; /* nothing is decided before one more look, at once */
-    bool is_rescale;  /* desired is to be written to the scale */
-    bool held;        /* some value is unknown: the count may not fall */
-    bool has_failed;  /* the original's sync ends with an error */
-    bool has_metrics; /* metrics were looked at: status.currentMetrics is new */
+    int64_t held_until_ms; /* wall: the window that holds the count then ends; 0: none does */
+    int64_t next_ms;       /* wall: the next look, unless something changes before; 0: not known */
+    bool looks_again;      /* nothing is decided before one more look, at once */
+    bool is_rescale;       /* desired is to be written to the scale */
+    bool held;             /* some value is unknown: the count may not fall */
+    bool has_failed;       /* the original's sync ends with an error */
+    bool has_metrics;      /* metrics were looked at: status.currentMetrics is new */
     const char *stabilize_reason, *limit_reason; /* "" while that step was not reached */
     const char *rescale_reason;                  /* "All metrics below target"; "" without one */
     struct decision_condition conditions[DECISION_CONDITIONS_MAX];
@@ -74,6 +77,7 @@ void decision_set(struct decision *d, const char *type, const char *status, cons
 __attribute__((format(printf, 4, 5))) void decision_event(struct decision *d, bool is_warning,
                                                           const char *reason, const char *fmt, ...);
 /* One sentence: "3 replicas: s0-prometheus is 5, target 2 per replica, so ceil(5/2) = 3; ...". */
+#define DECISION_TEXT_MAX 1000
 void decision_text(const struct decision *d, char *out, size_t cap);
 
 #endif

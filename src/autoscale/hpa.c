@@ -38,6 +38,7 @@ static void store(struct hpa_history *h, size_t slot, struct hpa_entry e)
     }
     h->items[slot] = e;
     h->last = slot;
+    h->changes++;
 }
 
 void hpa_history_add(struct hpa_history *h, struct hpa_entry e)
@@ -45,12 +46,35 @@ void hpa_history_add(struct hpa_history *h, struct hpa_entry e)
     store(h, NO_SLOT, e);
 }
 
+/* Drops what no window can tell apart any more; items are in order of time. */
+static void forget_hidden(struct hpa_history *h)
+{
+    int64_t lowest = INT64_MAX, highest = INT64_MIN;
+    size_t kept = h->n;
+
+    for (size_t i = h->n; i-- > 0;) {
+        int64_t v = h->items[i].replicas;
+
+        if (v >= lowest && v <= highest)
+            continue;
+        lowest = v < lowest ? v : lowest;
+        highest = v > highest ? v : highest;
+        h->items[--kept] = h->items[i];
+    }
+    memmove(h->items, h->items + kept, (h->n - kept) * sizeof(*h->items));
+    h->n -= kept;
+    h->last = h->n - 1;
+}
+
 static void recommend(struct hpa_history *h, size_t slot, int64_t desired, int64_t now)
 {
-    if (h->coalesces && h->n > 0 && h->items[h->last].replicas == desired)
+    if (h->coalesces && h->n > 0 && h->items[h->last].replicas == desired) {
         h->items[h->last].at_ms = now;
-    else
-        store(h, slot, (struct hpa_entry){.replicas = desired, .at_ms = now});
+        return;
+    }
+    store(h, h->coalesces ? NO_SLOT : slot, (struct hpa_entry){.replicas = desired, .at_ms = now});
+    if (h->coalesces)
+        forget_hidden(h);
 }
 
 void hpa_history_changed(struct hpa_history *h, int64_t change, int64_t now, int64_t period_s)
@@ -122,6 +146,21 @@ int64_t hpa_stabilize_classic(struct hpa_history *h, int64_t now, int64_t desire
     recommend(h, slot, desired, now);
     *ret_reason = r != desired ? "ScaleDownStabilized" : "ReadyForNewScale";
     return r;
+}
+
+int64_t hpa_held_until(const struct hpa_history *h, int64_t now, int64_t size, bool is_down,
+                       int64_t window_ms)
+{
+    int64_t until = 0;
+
+    for (size_t i = 0; i < h->n; i++) {
+        int64_t end = h->items[i].at_ms + window_ms;
+
+        if ((is_down ? h->items[i].replicas >= size : h->items[i].replicas <= size) && end > now &&
+            end > until)
+            until = end;
+    }
+    return until;
 }
 
 /* --- rates --- */

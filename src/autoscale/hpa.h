@@ -26,8 +26,10 @@ struct hpa_history {
     struct hpa_entry *items; /* owned */
     size_t n, cap;
     size_t last;    /* slot stored last */
-    bool coalesces; /* a recommendation equal to the last moves its time: windows see no difference
-                     */
+    bool coalesces; /* keeps only what some window can tell apart: a recommendation that is neither
+                       higher nor lower than all later ones goes, one equal to the last moves its
+                       time. In order of time, at most two a size. */
+    uint64_t changes; /* goes up with every change but that of a time */
 };
 void hpa_history_done(struct hpa_history *h);
 /* Appends, as when reading a history back. */
@@ -67,6 +69,11 @@ int64_t hpa_rules_longest_period(const struct hpa_rules *r); /* seconds */
  * ScaleDownStabilized or ReadyForNewScale. */
 int64_t hpa_stabilize(struct hpa_history *h, int64_t now_ms, int64_t current, int64_t desired,
                       int64_t up_window_s, int64_t down_window_s, const char **ret_reason);
+
+/* When the window no longer holds a recommendation that holds the size at `size` (it is_down: one
+ * as high, else as low); 0: none does now. */
+int64_t hpa_held_until(const struct hpa_history *h, int64_t now_ms, int64_t size, bool is_down,
+                       int64_t window_ms);
 
 /* How far the size may go at once. *ret_reason: DesiredWithinRange, TooFewReplicas,
  * TooManyReplicas, ScaleUpLimit, ScaleDownLimit. */

@@ -139,6 +139,8 @@ static void show(const struct hpa_input *in, struct decision_metric *m)
         m->target_percent = in->metric.target;
     else
         m->target_milli = in->metric.target;
+    if (!in->seen)
+        m->at_ms = in->at_ms;
     if (!in->seen && in->error) {
         m->state = METRIC_UNKNOWN;
         snprintf(m->why, sizeof(m->why), "%.239s", in->error);
@@ -232,6 +234,22 @@ static bool check_selector(struct pass_state *x)
 
 /* --- from the proposal to a size (11, 12) --- */
 
+/* For texts: until when the size is held, as long as nothing else is seen. */
+static int64_t held_until(const struct pass_state *x)
+{
+    const struct decision *d = x->d;
+    bool is_down = strcmp(d->stabilize_reason, "ScaleDownStabilized") == 0;
+    int64_t window = !x->spec->has_behavior ? x->c->downscale_window_ms
+                     : is_down              ? x->spec->down.window_s * 1000
+                                            : x->spec->up.window_s * 1000,
+            until = 0;
+
+    if (is_down || strcmp(d->stabilize_reason, "ScaleUpStabilized") == 0)
+        until =
+            hpa_held_until(&x->memory->recommendations, d->mono_ms, d->stabilized, is_down, window);
+    return until ? d->at_ms + until - d->mono_ms : 0;
+}
+
 static void normalise(struct pass_state *x, int64_t desired)
 {
     const struct hpa_spec *s = x->spec;
@@ -254,6 +272,7 @@ static void normalise(struct pass_state *x, int64_t desired)
         d->desired =
             hpa_limit_classic(start, d->current, d->stabilized, s->min, s->max, &d->limit_reason);
     }
+    d->held_until_ms = held_until(x);
     set(d, d->stabilize_reason);
     set(d, d->limit_reason);
 }

@@ -28,6 +28,7 @@ struct hpa_input {
     const char *name;                 /* "cpu", "qps": of the metric */
     const char *text;                 /* "external metric qps(nil)": of the metric in reasons */
     const char *error;                /* why there is no value, or NULL */
+    int64_t at_ms;                    /* of the oldest sample; 0: not known */
     const struct hpa_sample *samples; /* per pod */
     size_t n_samples;
     const struct hpa_pod *pods; /* the scene's, read for this resource; NULL: the scene's */

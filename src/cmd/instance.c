@@ -9,6 +9,7 @@
 #include "apiserver/apiserver.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/explain.h"
 #include "controllers/controllers.h"
 #include "controllers/isvc.h"
 #include "gateway/gateway.h"
@@ -122,18 +123,30 @@ static void own_metrics(void *ctx, struct buf *out)
 
     gateway_metrics(i->gateway, out);
     if (i->controllers)
-        scaledobject_metrics(controllers_scaledobject(i->controllers), out);
+        controllers_metrics(i->controllers, out);
     addon_metrics_write(i->addon_metrics, loop_wall_ms(i->loop), out);
     if (i->world.hub)
         trigger_hub_metrics(i->world.hub, out);
 }
 
-static void explain(void *ctx, struct buf *out)
+static int explain(void *ctx, struct str query, struct buf *out)
 {
     struct instance *i = ctx;
 
     if (i->controllers)
-        controllers_explain(i->controllers, out);
+        return explain_answer(controllers_book(i->controllers), query, out);
+    buf_add_cstr(out, "nothing has started yet\n");
+    return 503;
+}
+
+/* An external metric as KEDA's adapter answers it. */
+static int external_metric(void *ctx, struct str ns, struct str scaledobject, struct str metric,
+                           double *ret_value, int64_t *ret_at_ms, struct err *err)
+{
+    struct instance *i = ctx;
+
+    return hpa_book_external(controllers_book(i->controllers), ns, scaledobject, metric, ret_value,
+                             ret_at_ms, err);
 }
 
 static int open_gateway(struct instance *i, const struct net_addr *addr, struct err *err)
@@ -293,6 +306,8 @@ static void start_controllers(struct instance *i)
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->world.hub = trigger_hub_new(c);
     i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});
+    apiserver_set_metrics(
+        i->api, &(struct metrics_api){.db = i->db, .external = external_metric, .ctx = i});
 }
 
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,

@@ -23,12 +23,14 @@ struct controllers {
     struct scaledobject_controller *scaledobject;
     struct hpa_controller *hpa;
     struct triggerauth_controller *triggerauth;
+    struct hpa_book *book;
 };
 
 struct controllers *controllers_new(const struct scaledobject_deps *deps)
 {
     struct controllers *all = mem_zalloc(sizeof(*all));
     struct cluster *c = deps->world->cluster;
+    struct scaledobject_deps so = *deps;
 
     all->isvc = isvc_controller_new(c);
     all->otelcollector = otelcollector_controller_new(c);
@@ -36,9 +38,11 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
     all->replicaset = replicaset_controller_new(c);
     all->service = service_controller_new(c);
     all->gc = gc_new(c);
-    all->scaledobject = scaledobject_controller_new(deps);
+    all->book = so.book = hpa_book_new(c);
+    all->scaledobject = scaledobject_controller_new(&so);
     all->triggerauth = triggerauth_controller_new(c, all->scaledobject);
-    all->hpa = hpa_controller_new(&(struct hpa_controller_deps){c, deps->rounds, deps->world->db});
+    all->hpa = hpa_controller_new(
+        &(struct hpa_controller_deps){c, deps->rounds, deps->world->db, all->book});
     return all;
 }
 
@@ -47,8 +51,10 @@ void controllers_free(struct controllers *all)
     if (!all)
         return;
     triggerauth_controller_free(all->triggerauth);
+    hpa_book_flush(all->book);
     scaledobject_controller_free(all->scaledobject);
     hpa_controller_free(all->hpa);
+    hpa_book_free(all->book);
     isvc_controller_free(all->isvc);
     otelcollector_controller_free(all->otelcollector);
     deployment_controller_free(all->deployment);
@@ -58,13 +64,13 @@ void controllers_free(struct controllers *all)
     free(all);
 }
 
-struct scaledobject_controller *controllers_scaledobject(struct controllers *all)
+struct hpa_book *controllers_book(struct controllers *all)
 {
-    return all->scaledobject;
+    return all->book;
 }
 
-void controllers_explain(struct controllers *all, struct buf *out)
+void controllers_metrics(struct controllers *all, struct buf *out)
 {
-    scaledobject_explain(all->scaledobject, out);
-    hpa_controller_explain(all->hpa, out);
+    scaledobject_metrics(all->scaledobject, out);
+    hpa_book_metrics(all->book, out);
 }

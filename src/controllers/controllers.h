@@ -11,8 +11,9 @@ struct controllers;
 /* Creates the shipped configuration and runtimes where they are missing. deps: borrowed. */
 struct controllers *controllers_new(const struct scaledobject_deps *deps);
 void controllers_free(struct controllers *c);
-struct scaledobject_controller *controllers_scaledobject(struct controllers *c);
-/* Plain text: the last decision of every ScaledObject and HPA. */
-void controllers_explain(struct controllers *c, struct buf *out);
+/* Of all HPAs: decisions, metrics of triggers. */
+struct hpa_book *controllers_book(struct controllers *c);
+/* keda_*, horizontal_pod_autoscaler_* and flyball_* series of what scales. */
+void controllers_metrics(struct controllers *c, struct buf *out);
 
 #endif

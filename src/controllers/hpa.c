@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/table.h"
 #include "controllers/hpa_run.h"
@@ -84,7 +83,8 @@ static void new_autoscaler(struct hpa_controller *c, const struct object *o, con
     a->ns = str_dup(o->ns);
     a->name = str_dup(o->name);
     a->target = mem_strdup(target);
-    a->run.cluster = c->d.cluster;
+    hpa_run_init(&a->run, c->d.cluster, c->d.book, "HorizontalPodAutoscaler", str_of(a->ns),
+                 str_of(a->name));
     loop_timer_init(&a->tick, c->d.cluster->loop, on_tick, a);
     loop_timer_start(&a->tick, 0);
     table_set(&c->autoscalers, o->uid, a);
@@ -157,24 +157,4 @@ void hpa_controller_free(struct hpa_controller *c)
         free_autoscaler(v);
     table_done(&c->autoscalers);
     free(c);
-}
-
-void hpa_controller_explain(struct hpa_controller *c, struct buf *out)
-{
-    char text[900], time[TIME_TEXT_MAX];
-    size_t i = 0;
-    void *v;
-
-    while (table_next(&c->autoscalers, &i, NULL, &v)) {
-        const struct autoscaler *a = v;
-        const struct decision *d = &a->run.last;
-
-        if (!a->run.has_last)
-            continue;
-        decision_text(d, text, sizeof(text));
-        buf_printf(out,
-                   "%s/%s (HorizontalPodAutoscaler) has %lld of %lld..%lld, at %s decided: %s\n",
-                   a->ns, a->name, (long long)d->current, (long long)d->min, (long long)d->max,
-                   time_rfc3339(d->at_ms, time), text);
-    }
 }

@@ -6,6 +6,7 @@
 #ifndef FB_CONTROLLERS_HPA_H
 #define FB_CONTROLLERS_HPA_H
 
+#include "controllers/hpa_book.h"
 #include "kube/cluster.h"
 #include "telemetry/rounds.h"
 #include "tsdb/tsdb.h"
@@ -16,11 +17,10 @@ struct hpa_controller_deps {
     struct cluster *cluster;
     struct rounds *rounds;
     struct tsdb *db;
+    struct hpa_book *book;
 };
 
 struct hpa_controller *hpa_controller_new(const struct hpa_controller_deps *d);
 void hpa_controller_free(struct hpa_controller *c);
-/* One paragraph per HPA: the last decision. */
-void hpa_controller_explain(struct hpa_controller *c, struct buf *out);
 
 #endif

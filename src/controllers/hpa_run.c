@@ -14,14 +14,28 @@
 #define STATUS_MS 15000 /* a number alone, and an event that is repeated */
 #define SHOWN_MS 1000   /* a number that leads to another count */
 #define SELECTOR_MS 15000
+#define NEXT_MAX_MS 60000 /* farther apart, they follow something else */
 
 /* A status write that is not answered yet. */
 struct hpa_telling {
     struct hpa_run *run; /* NULL: it has gone meanwhile */
 };
 
+void hpa_run_init(struct hpa_run *r, struct cluster *c, struct hpa_book *book, const char *kind,
+                  struct str ns, struct str name)
+{
+    r->cluster = c;
+    r->book = book;
+    r->owner.kind = kind;
+    r->owner.ns = ns;
+    r->owner.name = name;
+    list_init(&r->save_link);
+    hpa_book_add(book, r);
+}
+
 void hpa_run_done(struct hpa_run *r)
 {
+    hpa_book_remove(r->book, r);
     if (r->writing)
         r->writing->run = NULL;
     if (r->telling)
@@ -29,6 +43,7 @@ void hpa_run_done(struct hpa_run *r)
     json_decref(r->status);
     hpa_memory_done(&r->memory);
     decision_done(&r->last);
+    decision_log_done(&r->log);
     object_view_done(&r->hpa);
     object_view_done(&r->target);
     free(r->ambiguous);
@@ -201,7 +216,11 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
 
     if (r->writing)
         return NULL;
+    if (!r->has_recalled)
+        hpa_book_recall(r->book, hpa, &r->memory);
+    r->has_recalled = true;
     l = mem_zalloc(sizeof(*l));
+    l->began_ns = clock_mono_ns(&clock_system);
     l->run = r;
     l->hpa = object_ref(hpa);
     l->ns = l->hpa->ns;
@@ -313,6 +332,8 @@ static void on_told(void *arg, const struct object *now, const struct err *err)
     free(t);
 }
 
+/* What matters is written at once. A number that only moved: when the last write is a second old,
+ * and not too many others do the same; after STATUS_MS in any case. */
 static void write_status_of(struct hpa_look *l)
 {
     const struct decision *d = &l->d;
@@ -321,16 +342,23 @@ static void write_status_of(struct hpa_look *l)
     bool now;
     AUTO_JSON json_t *status = hpa_status_of(l->tree, l->status, d, &now);
 
-    now |= age >= STATUS_MS || (d->proposal != r->shown && age >= SHOWN_MS);
-    if (!now || json_equal(status, l->status))
+    if (json_equal(status, l->status) ||
+        (!now && age < STATUS_MS && (age < SHOWN_MS || !hpa_book_may_tell(r->book, d->at_ms))))
         return;
     r->status_ms = d->at_ms;
-    r->shown = d->proposal;
     json_decref(r->status);
     r->status = json_incref(status);
     r->status_waits = true;
     if (!r->telling)
         send_status(r, l->hpa);
+}
+
+/* Looks come with the rounds, or with a clock: as far apart as the last two. */
+static int64_t next_look(const struct hpa_run *r, const struct decision *d)
+{
+    int64_t apart = d->at_ms - r->last.at_ms;
+
+    return r->has_last && apart > 0 && apart <= NEXT_MAX_MS ? d->at_ms + apart : 0;
 }
 
 static void tell(struct hpa_look *l)
@@ -339,10 +367,13 @@ static void tell(struct hpa_look *l)
 
     write_status_of(l);
     emit_events(l);
+    l->d.next_ms = next_look(r, &l->d);
+    decision_log_add(&r->log, &l->d);
     decision_done(&r->last);
     r->last = l->d;
     r->has_last = true;
     l->d = (struct decision){0};
+    hpa_book_note(r->book, r, clock_mono_ns(&clock_system) - l->began_ns);
     look_end(l);
 }
 
@@ -351,7 +382,7 @@ static void on_scaled(void *arg, const struct object *now, const struct err *err
     struct hpa_look *l = arg;
     struct hpa_run *r = l->run;
     const char *error = err ? err->msg : NULL;
-    char text[900];
+    char text[DECISION_TEXT_MAX];
 
     (void)now;
     if (!r) {

@@ -6,16 +6,28 @@
 #ifndef FB_CONTROLLERS_HPA_RUN_H
 #define FB_CONTROLLERS_HPA_RUN_H
 
+#include "autoscale/decision_log.h"
 #include "autoscale/hpa_pass.h"
+#include "base/list.h"
+#include "controllers/hpa_book.h"
 #include "kube/cluster.h"
 
 #define HPA_COMPONENT "horizontal-pod-autoscaler"
 
 struct hpa_look;
 
-/* What is known of one HPA between looks. Zeroed is empty. */
+/* What is known of one HPA between looks. */
 struct hpa_run {
     struct cluster *cluster;
+    struct hpa_book *book;
+    struct {
+        const char *kind; /* "ScaledObject", "HorizontalPodAutoscaler" */
+        struct str ns, name;
+    } owner;                          /* borrowed: valid until hpa_run_done */
+    struct list book_link, save_link; /* the book's */
+    struct decision_log log;
+    uint64_t saved_changes; /* of the memory, that are saved or wait to be */
+    bool has_recalled;
     struct hpa_memory memory;
     struct decision last;
     bool has_last;
@@ -27,12 +39,14 @@ struct hpa_run {
     bool status_waits;           /* status is newer than that write */
     uint64_t status_rv;          /* resourceVersion of our newest write that was answered */
     int64_t status_ms, events_ms, failing_ms, selector_ms;
-    int64_t shown;   /* proposal that the written status stands for */
     char *ambiguous; /* text, or NULL */
     /* after a write to the scale; may be NULL */
     void (*scaled)(void *arg, const struct decision *d, const char *error);
     void *scaled_arg;
 };
+/* r: zeroed. kind, ns and name are the owner's, and borrowed. */
+void hpa_run_init(struct hpa_run *r, struct cluster *c, struct hpa_book *book, const char *kind,
+                  struct str ns, struct str name);
 void hpa_run_done(struct hpa_run *r);
 
 /* One look. The owner fills spec.metrics[i].values / samples / error / seen from look->arena
@@ -48,7 +62,8 @@ struct hpa_look {
     const struct kind *target_kind; /* NULL with scene.scale_error */
     struct str ns, name;            /* of the target */
     int64_t ready;                  /* pods of the target that are */
-    bool by_other;                  /* the size is another's decision (KEDA's, around zero) */
+    int64_t began_ns;
+    bool by_other; /* the size is another's decision (KEDA's, around zero) */
     struct decision d;
 };
 /* NULL while a write of the run is unanswered. */

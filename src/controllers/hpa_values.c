@@ -14,10 +14,12 @@ struct query {
     struct hpa_sample *samples;
     int64_t *values;
     size_t n, cap;
+    int64_t at_ms; /* of the oldest */
 };
 
-static struct hpa_sample *add_sample(struct query *q)
+static struct hpa_sample *add_sample(struct query *q, int64_t t)
 {
+    q->at_ms = q->at_ms == 0 || t < q->at_ms ? t : q->at_ms;
     q->samples = arena_grow(q->arena, q->samples, &q->cap, q->n, sizeof(*q->samples));
     return &q->samples[q->n++];
 }
@@ -27,7 +29,7 @@ static void add_value(void *arg, const struct series *s, int64_t t, double v)
     struct query *q = arg;
 
     (void)s;
-    (void)t;
+    q->at_ms = q->at_ms == 0 || t < q->at_ms ? t : q->at_ms;
     q->values = arena_grow(q->arena, q->values, &q->cap, q->n, sizeof(*q->values));
     q->values[q->n++] = adapter_milli(v);
 }
@@ -42,7 +44,7 @@ static void add_of_pod(void *arg, const struct series *s, int64_t t, double v)
             q->samples[i].milli += adapter_milli(v);
             return;
         }
-    *add_sample(q) = (struct hpa_sample){arena_str(q->arena, pod), t, 60000, adapter_milli(v)};
+    *add_sample(q, t) = (struct hpa_sample){arena_str(q->arena, pod), t, 60000, adapter_milli(v)};
 }
 
 /* --- cpu, memory: what the node samples --- */
@@ -77,8 +79,9 @@ static void read_resource(struct query *q, struct hpa_look *l, struct hpa_input 
         if (!adapter_pod_usage(db, pod, in->metric.container, l->scene.now_ms,
                                window_of(&in->pods[i], l->scene.now_ms), &u))
             continue;
-        *add_sample(q) = (struct hpa_sample){str_of(json_text(pod, "metadata.name", "")), u.at_ms,
-                                             u.window_ms, adapter_milli(is_cpu ? u.cpu : u.memory)};
+        *add_sample(q, u.at_ms) =
+            (struct hpa_sample){str_of(json_text(pod, "metadata.name", "")), u.at_ms, u.window_ms,
+                                adapter_milli(is_cpu ? u.cpu : u.memory)};
     }
 }
 
@@ -131,6 +134,7 @@ void hpa_value_read(struct hpa_look *l, struct hpa_input *in, struct tsdb *db)
         read_named(&q, l, in, db);
     in->samples = q.samples;
     in->n_samples = q.samples ? q.n : 0;
+    in->at_ms = q.at_ms;
     in->values = q.values;
     in->n_values = q.values ? q.n : 0;
 }

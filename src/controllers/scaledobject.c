@@ -106,7 +106,7 @@ static struct scaler *scaler_of(struct scaledobject_controller *c, const struct 
     s->name = str_dup(o->name);
     s->target = mem_strdup(target);
     s->generation = -1;
-    s->run.cluster = so_cluster(c);
+    hpa_run_init(&s->run, so_cluster(c), c->d.book, "ScaledObject", str_of(s->ns), str_of(s->name));
     s->run.scaled = scaler_scaled;
     s->run.scaled_arg = s;
     loop_timer_init(&s->tick, so_cluster(c)->loop, on_tick, s);
@@ -452,36 +452,4 @@ void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out)
                            s->run.last.metrics[k].name, s->ns, s->name, k,
                            s->run.last.metrics[k].value);
     }
-    buf_add_cstr(out, "# HELP flyball_desired_replicas Replicas of the last decision.\n# TYPE "
-                      "flyball_desired_replicas gauge\n");
-    i = 0;
-    while (table_next(&c->scalers, &i, NULL, &v)) {
-        const struct scaler *s = v;
-
-        if (s->run.has_last)
-            buf_printf(out, "flyball_desired_replicas{namespace=\"%s\",scaledObject=\"%s\"} %lld\n",
-                       s->ns, s->name, (long long)s->run.last.desired);
-    }
-}
-
-void scaledobject_explain(struct scaledobject_controller *c, struct buf *out)
-{
-    size_t i = 0;
-    char text[900], time[TIME_TEXT_MAX];
-    void *v;
-
-    while (table_next(&c->scalers, &i, NULL, &v)) {
-        const struct scaler *s = v;
-
-        if (!s->run.has_last) {
-            buf_printf(out, "%s/%s: no round has been complete yet\n", s->ns, s->name);
-            continue;
-        }
-        decision_text(&s->run.last, text, sizeof(text));
-        buf_printf(out, "%s/%s has %lld of %lld..%lld, at %s decided: %s\n", s->ns, s->name,
-                   (long long)s->run.last.current, (long long)s->run.last.min,
-                   (long long)s->run.last.max, time_rfc3339(s->run.last.at_ms, time), text);
-    }
-    if (c->scalers.count == 0)
-        buf_add_cstr(out, "there is no ScaledObject\n");
 }

@@ -5,6 +5,7 @@
 #ifndef FB_CONTROLLERS_SCALEDOBJECT_H
 #define FB_CONTROLLERS_SCALEDOBJECT_H
 
+#include "controllers/hpa_book.h"
 #include "telemetry/rounds.h"
 #include "triggers/trigger.h"
 
@@ -13,6 +14,7 @@ struct scaledobject_controller;
 struct scaledobject_deps {
     const struct trigger_world *world; /* borrowed */
     struct rounds *rounds;
+    struct hpa_book *book; /* of all HPAs at work */
 };
 
 struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);
@@ -20,9 +22,7 @@ void scaledobject_controller_free(struct scaledobject_controller *c);
 /* What its check has failed for may be there now. */
 void scaledobject_controller_wake(struct scaledobject_controller *c, struct str ns,
                                   struct str name);
-/* keda_* and flyball_decision_* series. */
-/* One paragraph per ScaledObject: the last decision. */
-void scaledobject_explain(struct scaledobject_controller *c, struct buf *out);
+/* keda_* series. */
 void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out);
 
 #endif

@@ -283,10 +283,13 @@ static void get_own_metrics(const struct ask *a)
 static void get_explain(const struct ask *a)
 {
     struct buf b = BUF_INIT;
+    int status = 200;
 
     if (a->w->o.explain)
-        a->w->o.explain(a->w->o.ctx, &b);
-    http_x_reply(a->x, 200, "text/plain; charset=utf-8", NULL, buf_str(&b));
+        status = a->w->o.explain(a->w->o.ctx, http_x_request(a->x)->query, &b);
+    http_x_reply(a->x, status,
+                 b.n && b.p[0] == '[' ? "application/json" : "text/plain; charset=utf-8", NULL,
+                 buf_str(&b));
     buf_done(&b);
 }
 

@@ -18,8 +18,8 @@ struct web_options {
     bool takes_remote_write;
     /* Exposition text of flyball's own series. */
     void (*own_metrics)(void *ctx, struct buf *out);
-    /* Plain text: why there are that many replicas. */
-    void (*explain)(void *ctx, struct buf *out);
+    /* Why there are that many replicas: text, or JSON for o=json. Returns the HTTP status. */
+    int (*explain)(void *ctx, struct str query, struct buf *out);
     void *ctx;
     /* Asked before the paths of the web port itself; false: not mine. May be NULL. */
     bool (*take)(void *ctx, struct http_x *x);

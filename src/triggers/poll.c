@@ -295,11 +295,13 @@ bool poll_is_waiting(const struct http_poll *p)
 
 void poll_value(const struct http_poll *p, struct decision_metric *m)
 {
-    int64_t stale = (p->t->poll_ms * 3 > STALE_MS ? p->t->poll_ms * 3 : STALE_MS) + p->timeout_ms;
+    int64_t stale = (p->t->poll_ms * 3 > STALE_MS ? p->t->poll_ms * 3 : STALE_MS) + p->timeout_ms,
+            age = loop_mono_ns(loop_of(p)) / 1000000 - p->got_ms;
 
     m->state = p->state;
     m->value = p->value;
+    m->at_ms -= age;
     snprintf(m->why, sizeof(m->why), "%s", p->why);
-    if (loop_mono_ns(loop_of(p)) / 1000000 - p->got_ms > stale)
+    if (age > stale)
         trigger_unknown(m, "the last answer is too old");
 }

@@ -331,7 +331,8 @@ void trigger_unknown(struct decision_metric *m, const char *why)
 void trigger_value(struct trigger *t, int64_t now, const struct trigger_target *target,
                    struct decision_metric *m, char *warning, size_t cap)
 {
-    *m = (struct decision_metric){.state = METRIC_UNKNOWN, .is_average = t->is_average};
+    *m = (struct decision_metric){
+        .state = METRIC_UNKNOWN, .is_average = t->is_average, .at_ms = now};
     snprintf(m->name, sizeof(m->name), "%.79s", t->name);
     snprintf(m->query, sizeof(m->query), "%.159s", t->query ? t->query : "");
     warning[0] = '\0';

@@ -17,6 +17,7 @@ class H(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def answer(self, body):
         self.send_response(200)
+        self.send_header('Content-Type', 'text/plain; version=0.0.4')
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -141,6 +142,7 @@ def test_two_hpas_on_the_same_pods_are_refused_by_both(web):
 
 
 def test_bounds_act_without_metrics_and_a_target_at_zero_is_left_alone(web):
+    say(web, 4)  # two are right for it, so that two stay
     create(web, hpa([EXTERNAL], max_replicas=2))
     web.kubectl("scale", "deploy", "web", "--replicas=5")
     wait_for("down to maxReplicas at once", lambda: replicas(web) == 2, 5)
