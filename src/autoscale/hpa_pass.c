@@ -71,6 +71,7 @@ struct pass_state {
     int64_t highest;  /* proposal, raw */
     const char *best; /* text of its metric */
     size_t invalid;
+    bool may_not_lower; /* some value is not believed that far */
     const char *first_reason, *first_error;
 };
 
@@ -172,6 +173,7 @@ static void evaluate(struct pass_state *x, size_t i)
         }
         return;
     }
+    x->may_not_lower |= in->may_not_lower;
     m->average_milli = p.average_milli;
     m->value_milli = p.value_milli;
     m->utilization = p.utilization;
@@ -214,6 +216,15 @@ static bool look_at_metrics(struct pass_state *x)
                        x->spec->n, x->first_error ? x->first_error : "it has no metrics");
     d->has_failed |= !ok;
     return ok;
+}
+
+/* Nothing is decided, nothing remembered: as with a metric that failed, only without a failure. */
+static bool is_held_back(struct pass_state *x)
+{
+    if (!x->may_not_lower || x->highest >= x->scene->current)
+        return false;
+    x->d->held = true;
+    return true;
 }
 
 static bool check_selector(struct pass_state *x)
@@ -304,7 +315,7 @@ static void compute(struct pass_state *x)
     struct decision *d = x->d;
     int64_t wanted;
 
-    if (!check_selector(x) || !look_at_metrics(x) || wants_second_look(x))
+    if (!check_selector(x) || !look_at_metrics(x) || is_held_back(x) || wants_second_look(x))
         return;
     wanted = d->first_look && d->first_look < d->proposal ? d->first_look : d->proposal;
     if (d->proposal > d->current)

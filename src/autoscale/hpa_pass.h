@@ -28,6 +28,7 @@ struct hpa_input {
     const char *name;                 /* "cpu", "qps": of the metric */
     const char *text;                 /* "external metric qps(nil)": of the metric in reasons */
     const char *error;                /* why there is no value, or NULL */
+    bool may_not_lower;               /* the value counts, but not for fewer replicas */
     int64_t at_ms;                    /* of the oldest sample; 0: not known */
     const struct hpa_sample *samples; /* per pod */
     size_t n_samples;

@@ -70,8 +70,10 @@ struct keda_condition {
 extern const struct keda_condition KEDA_READY, KEDA_PAUSED, KEDA_UNPAUSED, KEDA_FALLS_BACK,
     KEDA_NO_FALLBACK, KEDA_ACTIVE, KEDA_NOT_ACTIVE;
 
-/* HPAActive out of the HPA's condition ScalingActive (NULL: none yet); false: leave it as it is. */
-bool keda_hpa_health(const json_t *scaling_active, struct keda_condition *ret);
+/* HPAActive out of the HPA's condition ScalingActive (status NULL: none yet); false: leave it as it
+ * is. */
+bool keda_hpa_health(const char *status, const char *reason, const char *message,
+                     struct keda_condition *ret);
 
 /* --- fallback of one metric (3.6) --- */
 

@@ -120,18 +120,17 @@ const char *keda_event_reason(enum keda_act act, bool has_failed)
     return NULL;
 }
 
-bool keda_hpa_health(const json_t *c, struct keda_condition *ret)
+bool keda_hpa_health(const char *status, const char *reason, const char *message,
+                     struct keda_condition *ret)
 {
-    const char *reason = json_text(c, "reason", "");
-
-    if (!json_is_object(c))
+    if (!status)
         return false;
-    if (strcmp(json_text(c, "status", ""), "True") == 0)
+    if (strcmp(status, "True") == 0)
         *ret = (struct keda_condition){"True", "HPAActive", "HPA is scaling"};
     else if (strcmp(reason, "ScalingDisabled") == 0)
-        *ret = (struct keda_condition){"True", "ScalingDisabled", json_text(c, "message", "")};
+        *ret = (struct keda_condition){"True", "ScalingDisabled", message};
     else
-        *ret = (struct keda_condition){"False", *reason ? reason : "HPAMetricsUnavailable",
-                                       json_text(c, "message", "")};
+        *ret =
+            (struct keda_condition){"False", *reason ? reason : "HPAMetricsUnavailable", message};
     return true;
 }

@@ -52,6 +52,14 @@ static json_t *with_defaults(const struct kind *k, const json_t *o)
     return copy;
 }
 
+static void remove_at(json_t *o, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    AUTO_FREE char *parent = dot ? str_dup(str_n(path, (size_t)(dot - path))) : NULL;
+
+    json_object_del(parent ? json_at(o, parent) : o, dot ? dot + 1 : path);
+}
+
 const struct object *ensure_child(struct pass *p, enum kind_id kind, json_t *want,
                                   const char *const *paths, bool *ret_foreign)
 {
@@ -90,6 +98,8 @@ const struct object *ensure_child(struct pass *p, enum kind_id kind, json_t *wan
         differs = true;
         if (w)
             json_put(have, path, json_deep_copy(w));
+        else
+            remove_at(have, path);
     }
     if (differs)
         pass_write(p,

@@ -1,285 +1,50 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reconciling a ScaledObject (keda.md 2.2): finalizer and label, pauses, target, triggers, the HPA,
+ * status. The scale loop itself is in so_scaler.c and evaluate.c. */
 #include "controllers/scaledobject.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "controllers/so_int.h"
 
-#define FINALIZER "finalizer.keda.sh"
-#define POLL_DEFAULT_MS 1000
-#define TICK_MS 1000
+#define RETRY_MS 10000
+#define SPECS_MS 1000
 
 struct cluster *so_cluster(const struct scaledobject_controller *c)
 {
     return c->d.world->cluster;
 }
 
-void so_hpa_name(const json_t *so, char out[260])
-{
-    const char *given = json_text(so, "spec.advanced.horizontalPodAutoscalerConfig.name", "");
+/* One pass over one object. */
+struct work {
+    struct scaledobject_controller *c;
+    struct pass *p;
+    const struct object *o;
+    json_t *so, *status; /* status: what will be said at the end */
+    struct scaler *s;
+    struct keda_pauses pauses;
+    struct so_target target;
+};
 
-    if (*given)
-        snprintf(out, 260, "%.253s", given);
-    else
-        snprintf(out, 260, "keda-hpa-%.240s", json_text(so, "metadata.name", ""));
+__attribute__((format(printf, 4, 5))) static void tell(const struct work *w, enum event_type type,
+                                                       const char *reason, const char *fmt, ...)
+{
+    struct buf b = BUF_INIT;
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    event_emit(pass_cluster(w->p), SO_COMPONENT, w->o, type, reason, "%s", buf_cstr(&b));
+    buf_done(&b);
 }
 
-/* --- scalers --- */
-
-static void on_round(void *arg, int64_t round_ms, bool complete)
-{
-    (void)complete;
-    scaler_evaluate(arg, round_ms);
-}
-
-/* A trigger that is asked elsewhere has another answer. */
-static void on_answer(void *arg)
-{
-    struct scaler *s = arg;
-
-    scaler_evaluate(s, loop_wall_ms(so_cluster(s->c)->loop));
-}
-
-/* A trigger's metric has another name or target: the HPA is to be made anew. */
-static void on_respec(void *arg)
-{
-    struct scaler *s = arg;
-
-    reconciler_wake(s->c->r, str_of(s->ns), str_of(s->name));
-}
-
-static void on_tick(void *arg)
-{
-    struct scaler *s = arg;
-    bool builtin = false;
-
-    for (size_t i = 0; i < s->n; i++)
-        builtin |= trigger_is_builtin(s->triggers[i]);
-    if (!builtin)
-        scaler_evaluate(s, loop_wall_ms(so_cluster(s->c)->loop));
-    loop_timer_start(&s->tick, TICK_MS);
-}
-
-static void drop_triggers(struct scaler *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        trigger_free(s->triggers[i]);
-    free(s->triggers);
-    s->triggers = NULL;
-    s->n = 0;
-}
-
-static void free_scaler(struct scaler *s)
-{
-    rounds_unsubscribe(s->c->d.rounds, on_round, s);
-    loop_timer_stop(&s->tick);
-    table_del(&s->c->scalers, str_of(s->uid));
-    drop_triggers(s);
-    object_view_done(&s->so);
-    hpa_run_done(&s->run);
-    free(s->uid);
-    free(s->ns);
-    free(s->name);
-    free(s->target);
-    free(s);
-}
-
-static struct scaler *scaler_of(struct scaledobject_controller *c, const struct object *o,
-                                const json_t *so)
-{
-    struct scaler *s = table_get(&c->scalers, o->uid);
-    const char *target = json_text(so, "spec.scaleTargetRef.name", "");
-
-    if (s && strcmp(s->target, target) != 0) {
-        free_scaler(s);
-        s = NULL;
-    }
-    if (s)
-        return s;
-    s = mem_zalloc(sizeof(*s));
-    s->c = c;
-    s->uid = str_dup(o->uid);
-    s->ns = str_dup(o->ns);
-    s->name = str_dup(o->name);
-    s->target = mem_strdup(target);
-    s->generation = -1;
-    hpa_run_init(&s->run, so_cluster(c), c->d.book, "ScaledObject", str_of(s->ns), str_of(s->name));
-    s->run.scaled = scaler_scaled;
-    s->run.scaled_arg = s;
-    loop_timer_init(&s->tick, so_cluster(c)->loop, on_tick, s);
-    loop_timer_start(&s->tick, TICK_MS);
-    table_set(&c->scalers, o->uid, s);
-    rounds_subscribe(c->d.rounds, o->ns, str_of(target), on_round, s);
-    return s;
-}
-
-static bool uses_modifiers(const json_t *so)
-{
-    return json_object_size(json_at(so, "spec.advanced.scalingModifiers")) > 0;
-}
-
-static bool make_triggers(struct scaler *s, const struct object *o, const json_t *so,
-                          struct err *err)
-{
-    const json_t *list = json_at(so, "spec.triggers"), *t;
-    int64_t poll = json_int(so, "spec.pollingInterval", 0) * 1000;
-    size_t i;
-
-    if (s->generation == o->generation && s->n > 0)
-        return true;
-    drop_triggers(s);
-    s->triggers = mem_array(json_array_size(list), sizeof(*s->triggers));
-    json_array_foreach ((json_t *)list, i, t) {
-        struct trigger_options options = {.world = s->c->d.world,
-                                          .ns = o->ns,
-                                          .so_name = o->name,
-                                          .spec = t,
-                                          .scale_target = json_at(so, "spec.scaleTargetRef"),
-                                          .has_modifiers = uses_modifiers(so),
-                                          .index = (int)i,
-                                          .poll_ms = poll ? poll : POLL_DEFAULT_MS,
-                                          .changed = on_answer,
-                                          .respec = on_respec,
-                                          .arg = s};
-
-        if (trigger_new(&options, &s->triggers[s->n], err) < 0) {
-            drop_triggers(s);
-            return false;
-        }
-        s->n++;
-    }
-    s->generation = o->generation;
-    return true;
-}
-
-/* Without names and targets there is no HPA to make; why: NULL where they may still come. */
-static bool has_specs(const struct scaler *s, const char **why)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (!trigger_has_spec(s->triggers[i], why))
-            return false;
-    return true;
-}
-
-/* --- the HPA --- */
-
-static json_t *hpa_object(const struct object *o, const json_t *so, const struct scaler *s)
-{
-    char name[260];
-    int64_t min = json_int(so, "spec.minReplicaCount", 0);
-    json_t *metrics = json_array(), *labels, *spec;
-    const json_t *behavior = json_at(so, "spec.advanced.horizontalPodAutoscalerConfig.behavior");
-    json_t *annotations = json_at(so, "metadata.annotations")
-                              ? json_deep_copy(json_at(so, "metadata.annotations"))
-                              : json_object();
-
-    so_hpa_name(so, name);
-    labels = json_pack("{s:s,s:s,s:o,s:s}", "app.kubernetes.io/name", name,
-                       "app.kubernetes.io/version", "2.18.0", "app.kubernetes.io/part-of",
-                       json_str_new(o->name), "app.kubernetes.io/managed-by", "keda-operator");
-    if (json_at(so, "metadata.labels"))
-        json_object_update(labels, json_at(so, "metadata.labels"));
-    json_object_del(annotations, "kubectl.kubernetes.io/last-applied-configuration");
-    for (int external = 1; external >= 0; external--) /* External sorts before Resource */
-        for (size_t i = 0; i < s->n; i++)
-            if (trigger_is_external(s->triggers[i]) == external)
-                json_array_append_new(metrics, trigger_metric_spec(s->triggers[i], s->name));
-    spec = json_pack("{s:{s:s,s:s,s:s},s:I,s:I,s:o}", "scaleTargetRef", "apiVersion",
-                     json_text(so, "spec.scaleTargetRef.apiVersion", "apps/v1"), "kind",
-                     json_text(so, "spec.scaleTargetRef.kind", "Deployment"), "name", s->target,
-                     "minReplicas", (json_int_t)(min > 1 ? min : 1), "maxReplicas",
-                     (json_int_t)json_int(so, "spec.maxReplicaCount", 100), "metrics", metrics);
-    if (behavior)
-        json_object_set_new(spec, "behavior", json_deep_copy(behavior));
-    return json_pack("{s:s,s:s,s:{s:s,s:o,s:o,s:o,s:[o]},s:o}", "apiVersion", "autoscaling/v2",
-                     "kind", "HorizontalPodAutoscaler", "metadata", "name", name, "namespace",
-                     json_str_new(o->ns), "labels", labels, "annotations", annotations,
-                     "ownerReferences", owner_reference(o), "spec", spec);
-}
-
-/* --- status --- */
-
-static void fail_check(struct pass *p, const struct object *o, const json_t *so, const char *why)
-{
-    json_t *status = json_at(so, "status") ? json_deep_copy(json_at(so, "status")) : json_object();
-    json_t *list = json_object_get(status, "conditions");
-
-    if (!list) {
-        list = json_array();
-        json_object_set_new(status, "conditions", list);
-    }
-    set_condition(list, "Ready", "False", "ScaledObjectCheckFailed", why, 0, NULL);
-    set_condition(list, "Active", "Unknown", "UnknownState", "ScaledObject check failed", 0, NULL);
-    event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_WARNING, "ScaledObjectCheckFailed", "%s",
-               why);
-    write_status(p, o, status);
-    json_decref(status);
-    pass_requeue_after(p, 10000);
-}
-
-/* Whether triggers work is for the evaluation to say, and to take back. */
-static bool is_triggers_word(const json_t *list)
-{
-    const char *reason = json_text(find_condition(list, "Ready"), "reason", "");
-
-    return strcmp(reason, "TriggerError") == 0 || strcmp(reason, "PartialTriggerError") == 0;
-}
-
-static void good_status(struct pass *p, const struct object *o, const json_t *so,
-                        const struct scaler *s)
-{
-    json_t *status = json_at(so, "status") ? json_deep_copy(json_at(so, "status")) : json_object();
-    json_t *list = json_object_get(status, "conditions"), *names = json_array();
-    bool was_ready =
-        list && strcmp(json_text(find_condition(list, "Ready"), "status", ""), "True") == 0;
-    char hpa[260];
-    struct buf types = BUF_INIT;
-
-    if (!list) {
-        list = json_array();
-        json_object_set_new(status, "conditions", list);
-    }
-    if (!is_triggers_word(list))
-        set_condition(list, "Ready", "True", "ScaledObjectReady",
-                      "ScaledObject is defined correctly and is ready for scaling", 0, NULL);
-    if (!find_condition(list, "Active"))
-        set_condition(list, "Active", "False", "ScalerNotActive",
-                      "Scaling is not performed because triggers are not active", 0, NULL);
-    if (!find_condition(list, "Fallback"))
-        set_condition(list, "Fallback", "False", "NoFallbackFound",
-                      "No fallbacks are active on this scaled object", 0, NULL);
-    if (!find_condition(list, "Paused"))
-        set_condition(list, "Paused", "Unknown", "", "", 0, NULL);
-    for (size_t i = 0; i < s->n; i++) {
-        const char *type = json_text(json_array_get(json_at(so, "spec.triggers"), i), "type", "");
-
-        if (trigger_is_external(s->triggers[i]))
-            json_array_append_new(names, json_string(trigger_metric_name(s->triggers[i])));
-        if (str_find(buf_str(&types), str_of(type)) < 0)
-            buf_printf(&types, "%s%s", types.n ? "," : "", type);
-    }
-    so_hpa_name(so, hpa);
-    json_object_set_new(status, "scaleTargetKind", json_string("apps/v1.Deployment"));
-    json_object_set_new(status, "scaleTargetGVKR",
-                        json_pack("{s:s,s:s,s:s,s:s}", "group", "apps", "version", "v1", "kind",
-                                  "Deployment", "resource", "deployments"));
-    if (!json_object_get(status, "originalReplicaCount"))
-        json_object_set_new(status, "originalReplicaCount", json_integer(1));
-    json_object_set_new(status, "externalMetricNames", names);
-    json_object_set_new(status, "hpaName", json_string(hpa));
-    json_object_set_new(status, "triggersTypes", json_string(buf_cstr(&types)));
-    buf_done(&types);
-    if (!was_ready && !is_triggers_word(list))
-        event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_NORMAL, "ScaledObjectReady",
-                   "ScaledObject is ready for scaling");
-    write_status(p, o, status);
-    json_decref(status);
-}
-
-/* --- reconciling --- */
+/* --- finalizer and label --- */
 
 static bool has_finalizer(const json_t *so)
 {
@@ -287,26 +52,32 @@ static bool has_finalizer(const json_t *so)
     size_t i;
 
     json_array_foreach (json_at(so, "metadata.finalizers"), i, v) {
-        if (str_is(json_strv(v), FINALIZER))
+        if (str_is(json_strv(v), SO_FINALIZER))
             return true;
     }
     return false;
 }
 
-static void write_finalizer(struct pass *p, const struct object *o, const json_t *so, bool add)
+static bool has_label(const json_t *so)
+{
+    return str_is(json_strv(json_object_get(json_at(so, "metadata.labels"), SO_NAME_LABEL)),
+                  json_text(so, "metadata.name", ""));
+}
+
+static void write_metadata(struct pass *p, const struct object *o, const json_t *so, bool add)
 {
     json_t *list = json_array(), *v;
     AUTO_JSON json_t *patch = NULL;
     size_t i;
 
     json_array_foreach (json_at(so, "metadata.finalizers"), i, v) {
-        if (!str_is(json_strv(v), FINALIZER))
+        if (!str_is(json_strv(v), SO_FINALIZER))
             json_array_append(list, v);
     }
     if (add)
-        json_array_append_new(list, json_string(FINALIZER));
-    patch = json_pack("{s:{s:o,s:{s:o}}}", "metadata", "finalizers", list, "labels",
-                      "scaledobject.keda.sh/name", json_str_new(o->name));
+        json_array_append_new(list, json_string(SO_FINALIZER));
+    patch = json_pack("{s:{s:o,s:{s:o}}}", "metadata", "finalizers", list, "labels", SO_NAME_LABEL,
+                      json_str_new(o->name));
     pass_write(p, &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
                                           .kind = KIND_SCALEDOBJECT,
                                           .ns = o->ns,
@@ -314,65 +85,336 @@ static void write_finalizer(struct pass *p, const struct object *o, const json_t
                                           .tree = patch});
 }
 
-static void reconcile(void *ctx, struct pass *p)
+/* The HPA goes through its owner reference. */
+static void finalize(struct work *w)
 {
-    static const char *const paths[] = {"spec.scaleTargetRef", "spec.minReplicas",
-                                        "spec.maxReplicas",    "spec.metrics",
-                                        "spec.behavior",       NULL};
-    struct scaledobject_controller *c = ctx;
-    const struct object *o =
-        cluster_get(pass_cluster(p), KIND_SCALEDOBJECT, pass_ns(p), pass_name(p));
-    AUTO_JSON json_t *so = NULL, *hpa = NULL;
+    int64_t original = json_int(w->so, "status.originalReplicaCount", -1);
+    struct scaler *s = table_get(&w->c->scalers, w->o->uid);
+    struct keda_spec spec;
+
+    if (s) {
+        so_scaler_stop(s, w->o);
+        so_scaler_free(s);
+    }
+    if (!has_finalizer(w->so))
+        return;
+    keda_spec_read(json_object_get(w->so, "spec"), &spec);
+    if (spec.restores && original >= 0 && json_at(w->so, "status.scaleTargetGVKR") &&
+        so_target_find(pass_cluster(w->p), w->so, w->o->ns, &w->target, NULL) == 0)
+        so_target_scale(pass_cluster(w->p), &w->target, original);
+    write_metadata(w->p, w->o, w->so, false);
+    tell(w, EVENT_WARNING, "ScaledObjectDeleted", "ScaledObject was deleted");
+}
+
+/* --- status --- */
+
+static bool say(struct work *w)
+{
+    json_t *status = w->status;
+
+    w->status = NULL;
+    return status_say(&w->s->status, w->o, w->so, status);
+}
+
+static void fail_check(struct work *w, const char *why)
+{
+    const struct keda_condition ready = {"False", "ScaledObjectCheckFailed", why},
+                                active = {"Unknown", "UnknownState", "ScaledObject check failed"};
+
+    so_set_condition(w->status, "Ready", &ready);
+    so_set_condition(w->status, "Active", &active);
+    if (!keda_fallback_is_valid(&w->s->spec))
+        so_set_condition(w->status, "Fallback", &KEDA_NO_FALLBACK);
+    tell(w, EVENT_WARNING, "ScaledObjectCheckFailed", "%s", why);
+    w->s->told = 0;
+    say(w);
+    pass_requeue_after(w->p, RETRY_MS);
+}
+
+/* Whether triggers work is for the evaluation to say, and to take back. */
+static bool is_triggers_word(const struct work *w)
+{
+    const char *reason = so_condition(w->status, "Ready", "reason");
+
+    return w->s->is_running &&
+           (strcmp(reason, "TriggerError") == 0 || strcmp(reason, "PartialTriggerError") == 0);
+}
+
+static void set_ready(struct work *w, const char *message)
+{
+    struct keda_condition ready = KEDA_READY;
+
+    if (is_triggers_word(w))
+        return;
+    if (message)
+        ready.message = message;
+    if (strcmp(so_condition(w->status, "Ready", "status"), "True") != 0)
+        tell(w, EVENT_NORMAL, "ScaledObjectReady", "ScaledObject is ready for scaling");
+    so_set_condition(w->status, "Ready", &ready);
+}
+
+static void set_target(struct work *w)
+{
+    const struct kind *k = w->target.kind;
+    char version[96];
+
+    kind_api_version(k, version);
+    json_object_set_new(w->status, "scaleTargetKind", json_fmt("%s.%s", version, k->kind));
+    json_object_set_new(w->status, "scaleTargetGVKR",
+                        json_pack("{s:s,s:s,s:s,s:s}", "group", k->group, "version", k->version,
+                                  "kind", k->kind, "resource", k->plural));
+    if (!json_object_get(w->status, "originalReplicaCount"))
+        json_object_set_new(w->status, "originalReplicaCount", json_integer(w->target.replicas));
+}
+
+static bool is_listed(const struct buf *list, const char *text)
+{
+    struct str rest = buf_str(list), one;
+
+    while (rest.p && str_split(&rest, ',', &one))
+        if (str_is(one, text))
+            return true;
+    return false;
+}
+
+static void add_type(struct buf *list, const char *text)
+{
+    if (*text && !is_listed(list, text))
+        buf_printf(list, "%s%s", list->n ? "," : "", text);
+}
+
+static void put_list(json_t *status, const char *key, struct buf *list)
+{
+    if (list->n)
+        json_object_set_new(status, key, json_string(buf_cstr(list)));
+    else
+        json_object_del(status, key);
+    buf_done(list);
+}
+
+static void set_types(struct work *w)
+{
+    struct buf types = BUF_INIT, auths = BUF_INIT;
+    const json_t *t;
+    size_t i;
+
+    json_array_foreach (json_at(w->so, "spec.triggers"), i, t) {
+        add_type(&types, json_text(t, "type", ""));
+        add_type(&auths, json_text(t, "authenticationRef.name", ""));
+    }
+    put_list(w->status, "triggersTypes", &types);
+    put_list(w->status, "authenticationsTypes", &auths);
+}
+
+static void put_names(json_t *status, const char *key, json_t *names)
+{
+    if (json_array_size(names))
+        json_object_set(status, key, names);
+    else
+        json_object_del(status, key);
+}
+
+static void set_hpa(struct work *w, const struct keda_hpa *h)
+{
+    put_names(w->status, "externalMetricNames", h->external_names);
+    put_names(w->status, "resourceMetricNames", h->resource_names);
+    if (h->is_composite)
+        json_object_set_new(w->status, "compositeScalerName", json_string(KEDA_COMPOSITE));
+    json_object_set_new(w->status, "hpaName",
+                        json_string(json_text(h->object, "metadata.name", "")));
+    keda_health_prune(w->s->health, h->external_names);
+    if (!keda_fallback_is_valid(&w->s->spec)) {
+        so_set_condition(w->status, "Fallback", &KEDA_NO_FALLBACK);
+        json_object_del(w->status, "health");
+    }
+}
+
+/* --- pauses --- */
+
+static bool is_paused(const struct work *w)
+{
+    return strcmp(so_condition(w->status, "Paused", "status"), "True") == 0;
+}
+
+static void remove_hpa(struct work *w, const char *name)
+{
+    if (*name)
+        remove_child(w->p, KIND_HPA, w->o->ns, str_of(name), w->o->uid);
+}
+
+/* The loop stops, the HPA goes, and the count is what the annotation says. */
+static void pause_fully(struct work *w)
+{
+    char name[KEDA_HPA_NAME_MAX];
+    struct err err = ERR_INIT;
+    bool is_new = !is_paused(w);
+
+    so_set_condition(w->status, "Paused", &KEDA_PAUSED);
+    so_scaler_stop(w->s, w->o);
+    remove_hpa(w, keda_hpa_name(w->so, name));
+    remove_hpa(w, json_text(w->status, "hpaName", ""));
+    if (is_new)
+        tell(w, EVENT_NORMAL, "ScaledObjectPaused", "ScaledObject is paused");
+    if (w->pauses.is_wrong) {
+        fail_check(w, "the annotation autoscaling.keda.sh/paused-replicas is not an integer");
+        return;
+    }
+    json_object_del(w->status, "pausedReplicaCount");
+    if (w->pauses.has_replicas) {
+        if (so_target_find(pass_cluster(w->p), w->so, w->o->ns, &w->target, &err) < 0) {
+            fail_check(w, err.msg);
+            return;
+        }
+        set_target(w); /* the count from before is the original one */
+        so_target_scale(pass_cluster(w->p), &w->target, w->pauses.replicas);
+        json_object_set_new(w->status, "pausedReplicaCount", json_integer(w->pauses.replicas));
+    }
+    set_ready(w, "ScaledObject is paused");
+    say(w);
+}
+
+static void note_pause(struct work *w)
+{
+    if (w->pauses.scale_in || w->pauses.scale_out) {
+        if (!is_paused(w))
+            tell(w, EVENT_NORMAL, "ScaledObjectPaused",
+                 "ScaledObject is paused in one direction: scaling %s",
+                 w->pauses.scale_in ? "in" : "out");
+        so_set_condition(w->status, "Paused", &KEDA_PAUSED);
+    } else if (is_paused(w)) {
+        so_set_condition(w->status, "Paused", &KEDA_UNPAUSED);
+        json_object_del(w->status, "pausedReplicaCount");
+        tell(w, EVENT_NORMAL, "ScaledObjectUnpaused", "pause annotation removed for ScaledObject");
+    }
+}
+
+/* --- the HPA --- */
+
+/* Whoever owned an HPA of this name: admission let the ScaledObject take it over. */
+static void take_over(struct work *w, const char *name)
+{
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:[o]}}", "metadata", "ownerReferences", owner_reference(w->o));
+
+    pass_write(w->p, &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                             .kind = KIND_HPA,
+                                             .ns = w->o->ns,
+                                             .name = str_of(name),
+                                             .tree = patch});
+}
+
+static json_t *metrics_of(const struct scaler *s)
+{
+    json_t *metrics = json_array();
+
+    for (size_t i = 0; i < s->n; i++)
+        json_array_append_new(metrics, trigger_metric_spec(s->triggers[i].t, s->name));
+    return metrics;
+}
+
+static bool ensure_hpa(struct work *w, struct err *err)
+{
+    static const char *const paths[] = {
+        "spec.scaleTargetRef", "spec.minReplicas", "spec.maxReplicas",     "spec.metrics",
+        "spec.behavior",       "metadata.labels",  "metadata.annotations", NULL};
+    const char *had = json_text(w->status, "hpaName", ""), *name;
+    AUTO_JSON json_t *metrics = metrics_of(w->s);
+    struct keda_hpa h = {0};
+    char version[96];
+    bool foreign = false;
+
+    if (keda_hpa_make(w->so, metrics, kind_api_version(w->target.kind, version),
+                      w->target.kind->kind, &h, err) < 0)
+        return false;
+    name = json_text(h.object, "metadata.name", "");
+    json_put(h.object, "metadata.namespace", json_str_new(w->o->ns));
+    json_put(h.object, "metadata.ownerReferences", json_pack("[o]", owner_reference(w->o)));
+    if (*had && strcmp(had, name) != 0)
+        remove_hpa(w, had);
+    ensure_child(w->p, KIND_HPA, h.object, paths, &foreign);
+    if (foreign)
+        take_over(w, name);
+    set_hpa(w, &h);
+    keda_hpa_done(&h);
+    return true;
+}
+
+/* Without names and targets there is no HPA to make; why: NULL where they may still come. */
+static bool has_specs(const struct scaler *s, const char **why)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!trigger_has_spec(s->triggers[i].t, why))
+            return false;
+    return true;
+}
+
+/* --- the pass --- */
+
+static void run(struct work *w)
+{
     struct err err = ERR_INIT;
     const char *why;
-    struct scaler *s;
 
-    if (!o)
-        return;
-    so = object_tree(o);
-    if (o->deleting_ms) {
-        s = table_get(&c->scalers, o->uid);
-        if (s)
-            free_scaler(s);
-        if (has_finalizer(so))
-            write_finalizer(p, o, so, false);
+    if (w->pauses.full) {
+        pause_fully(w);
         return;
     }
-    if (!has_finalizer(so)) {
-        write_finalizer(p, o, so, true);
+    note_pause(w);
+    if (so_target_find(pass_cluster(w->p), w->so, w->o->ns, &w->target, &err) < 0) {
+        fail_check(w, err.msg);
         return;
     }
-    if (strcmp(json_text(so, "spec.scaleTargetRef.kind", "Deployment"), "Deployment") != 0) {
-        fail_check(p, o, so, "only Deployments can be scaled by this version");
+    set_target(w);
+    set_types(w);
+    if (!so_scaler_build(w->s, w->o, w->so, &err)) {
+        tell(w, EVENT_WARNING, "KEDAScalerFailed", "%s", err.msg);
+        fail_check(w, err.msg);
         return;
     }
-    if (!cluster_get(pass_cluster(p), KIND_DEPLOYMENT, o->ns,
-                     str_of(json_text(so, "spec.scaleTargetRef.name", "")))) {
-        fail_check(p, o, so,
-                   "ScaledObject doesn't have correct scaleTargetRef specification: the target "
-                   "resource doesn't exist");
-        return;
-    }
-    s = scaler_of(c, o, so);
-    if (!make_triggers(s, o, so, &err)) {
-        event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_WARNING, "KEDAScalerFailed", "%s",
-                   err.msg);
-        fail_check(p, o, so, err.msg);
-        return;
-    }
-    if (!has_specs(s, &why)) {
+    if (!has_specs(w->s, &why)) {
         if (why) {
-            event_emit(pass_cluster(p), SO_COMPONENT, o, EVENT_WARNING, "KEDAScalerFailed", "%s",
-                       why);
-            fail_check(p, o, so, why);
+            tell(w, EVENT_WARNING, "KEDAScalerFailed", "%s", why);
+            fail_check(w, why);
         } else {
-            pass_requeue_after(p, TICK_MS);
+            say(w);
+            pass_requeue_after(w->p, SPECS_MS);
         }
         return;
     }
-    hpa = hpa_object(o, so, s);
-    ensure_child(p, KIND_HPA, hpa, paths, NULL);
-    good_status(p, o, so, s);
+    if (!ensure_hpa(w, &err)) {
+        fail_check(w, err.msg);
+        return;
+    }
+    set_ready(w, NULL);
+    so_scaler_start(w->s, w->o);
+    say(w);
+}
+
+static void reconcile(void *ctx, struct pass *p)
+{
+    struct scaledobject_controller *c = ctx;
+    AUTO_JSON json_t *so = NULL;
+    struct work w = {.c = c,
+                     .p = p,
+                     .o =
+                         cluster_get(pass_cluster(p), KIND_SCALEDOBJECT, pass_ns(p), pass_name(p))};
+
+    if (!w.o)
+        return;
+    w.so = so = object_tree(w.o);
+    if (w.o->deleting_ms) {
+        finalize(&w);
+        return;
+    }
+    if (!has_finalizer(so) || !has_label(so)) {
+        write_metadata(p, w.o, so, true);
+        return;
+    }
+    w.s = so_scaler_of(c, w.o, so);
+    w.status = so_status_begin(w.s, w.o, so);
+    keda_pauses_read(json_at(so, "metadata.annotations"), &w.pauses);
+    run(&w);
+    json_decref(w.status);
 }
 
 static void on_deleted(void *ctx, struct reconciler *r, const struct object *was,
@@ -383,7 +425,7 @@ static void on_deleted(void *ctx, struct reconciler *r, const struct object *was
 
     (void)r;
     if (s && was && !cluster_get(so_cluster(c), KIND_SCALEDOBJECT, now->ns, now->name))
-        free_scaler(s);
+        so_scaler_free(s);
 }
 
 /* A target that appears is what a failed check waits for. */
@@ -392,8 +434,8 @@ static void wake_by_target(void *arg, const struct object *so)
     reconciler_wake(arg, so->ns, so->name);
 }
 
-static void on_deployment(void *ctx, struct reconciler *r, const struct object *was,
-                          const struct object *now)
+static void on_target(void *ctx, struct reconciler *r, const struct object *was,
+                      const struct object *now)
 {
     struct scaledobject_controller *c = ctx;
 
@@ -411,7 +453,9 @@ struct scaledobject_controller *scaledobject_controller_new(const struct scaledo
     reconciler_watch(c->r, KIND_SCALEDOBJECT);
     reconciler_watch_owned(c->r, KIND_HPA, KIND_SCALEDOBJECT);
     reconciler_watch_fn(c->r, KIND_SCALEDOBJECT, on_deleted);
-    reconciler_watch_fn(c->r, KIND_DEPLOYMENT, on_deployment);
+    for (int k = 0; k < KIND_COUNT; k++)
+        if (kind_of((enum kind_id)k)->scale_spec)
+            reconciler_watch_fn(c->r, (enum kind_id)k, on_target);
     return c;
 }
 
@@ -429,7 +473,7 @@ void scaledobject_controller_free(struct scaledobject_controller *c)
         return;
     reconciler_free(c->r);
     while (i = 0, table_next(&c->scalers, &i, NULL, &v))
-        free_scaler(v);
+        so_scaler_free(v);
     table_done(&c->scalers);
     free(c);
 }

@@ -15,6 +15,9 @@ struct scaledobject_deps {
     const struct trigger_world *world; /* borrowed */
     struct rounds *rounds;
     struct hpa_book *book; /* of all HPAs at work */
+    /* 0: evaluation follows rounds and answers. Else the original's timing: the HPA each of these,
+     * KEDA's loop each pollingInterval (30 s by default). */
+    int64_t sync_period_ms;
 };
 
 struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);

@@ -1,39 +1,132 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the ScaledObject controller share: scaledobject.c reconciles, so_scaler.c keeps
+ * triggers and timers, so_fetch.c asks the triggers, evaluate.c decides, so_status.c tells,
+ * so_target.c knows what is scaled. */
 #ifndef FB_CONTROLLERS_SO_INT_H
 #define FB_CONTROLLERS_SO_INT_H
 
+#include "autoscale/formula.h"
+#include "autoscale/keda_hpa.h"
 #include "base/table.h"
 #include "controllers/child.h"
 #include "controllers/hpa_run.h"
 #include "controllers/scaledobject.h"
+#include "controllers/status_writer.h"
 
 #define SO_COMPONENT "keda-operator"
+#define SO_FINALIZER "finalizer.keda.sh"
+#define SO_NAME_LABEL "scaledobject.keda.sh/name"
+
+/* One trigger between looks. */
+struct so_trigger {
+    struct trigger *t;
+    char *name;      /* spec.triggers[].name, "" without one */
+    bool is_cached;  /* useCachedMetrics: one fetch per pollingInterval */
+    int64_t next_ms; /* mono: the cached fetch holds until then; 0: there is none */
+    /* of the last fetch: */
+    struct decision_metric m;
+    struct keda_fallen fallen;
+    int64_t counted_ms; /* mono: the last failure that counted; 0: none since it worked */
+    /* A source that comes back is believed after one full round more. */
+    bool has_failed, is_back;
+    int64_t back_ms; /* mono: of its first answer */
+};
 
 /* What is known of one ScaledObject between rounds. */
 struct scaler {
     struct scaledobject_controller *c;
     char *uid, *ns, *name, *target;
-    int64_t generation; /* that the triggers are of */
-    struct trigger **triggers;
+    int64_t generation; /* that triggers and spec are of; -1: none yet */
+    bool is_running;    /* the scale loop */
+    struct so_trigger *triggers;
     size_t n;
+    json_t *spec_json; /* that spec's texts are of */
+    struct keda_spec spec;
+    struct formula *formula; /* NULL: no modifiers */
+    json_t *health;          /* status.health, the newest */
+    int64_t last_active_ms;  /* -1: never */
+    bool in_fallback;        /* condition Fallback is True */
     struct object_view so;
-    struct hpa_run run; /* of keda-hpa-NAME */
-    int64_t status_written_ms;
-    struct loop_timer tick; /* without rounds (external Prometheus): one look a second */
+    struct hpa_run run; /* of the HPA */
+    struct status_writer status;
+    uint64_t told;                /* hash of what the written status says */
+    int64_t status_ms;            /* mono: of the last status write for numbers alone */
+    struct keda_verdict verdict;  /* that the scale write under way is of */
+    char *active;                 /* names of what is active, for its event */
+    struct loop_timer tick;       /* what no round brings */
+    struct loop_timer poll, sync; /* upstream timing: KEDA's loop, the HPA's */
+    bool is_complete;             /* the round: every target answered */
     char last_warning[300], unknown_why[240];
 };
 
 struct scaledobject_controller {
     struct scaledobject_deps d;
-    struct reconciler *r, *hpa_r;
+    struct reconciler *r;
     struct table scalers; /* uid -> struct scaler */
 };
 
 struct cluster *so_cluster(const struct scaledobject_controller *c);
-/* evaluate.c: one look, at a round's time. */
-void scaler_evaluate(struct scaler *s, int64_t now_ms);
+int64_t so_mono_ms(const struct scaler *s);
+
+/* --- so_scaler.c --- */
+
+struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct object *o,
+                            const json_t *so);
+void so_scaler_free(struct scaler *s);
+/* Triggers and formula of the object's generation; those there are stay when one cannot be made. */
+bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so, struct err *err);
+/* Begin and end of the loop, with their events. */
+void so_scaler_start(struct scaler *s, const struct object *o);
+void so_scaler_stop(struct scaler *s, const struct object *o);
+/* What is counted and kept as one poll: pollingInterval, or def_ms without one. */
+int64_t so_period_ms(const struct scaler *s, int64_t def_ms);
+
+/* --- so_target.c --- */
+
+struct so_target {
+    const struct kind *kind;
+    const struct object *o;
+    int64_t replicas;
+};
+/* What scaleTargetRef names; ERR_NOT_FOUND: it is not there; ERR_INVALID: it cannot be scaled. */
+int so_target_find(struct cluster *c, const json_t *so, struct str ns, struct so_target *ret,
+                   struct err *err);
+/* Writes the count past all decisions: a pause, a restoration. */
+void so_target_scale(struct cluster *c, const struct so_target *t, int64_t replicas);
+
+/* --- so_fetch.c --- */
+
+/* One look at all triggers. */
+struct so_look {
+    struct keda_trigger *triggers; /* parallel to the scaler's */
+    struct keda_state state;
+    struct keda_pauses pauses;
+    struct keda_verdict verdict;
+    bool has_composite, is_held; /* is_held: some value may not lower the count */
+    int64_t composite_milli;
+    struct buf warnings;
+    const char *why; /* of the first failure; NULL: none */
+    enum keda_fallback_change fallback;
+};
+/* Fetches, falls back, aggregates, and fills the look's External metrics. */
+void so_fetch(struct scaler *s, struct hpa_look *l, struct so_look *x);
+
+/* --- evaluate.c --- */
+
+enum so_what { SO_BOTH, SO_POLL, SO_SYNC }; /* upstream these are two loops */
+void so_evaluate(struct scaler *s, int64_t now_ms, enum so_what what);
 /* The decision's scale was written, or not: hpa_run's hook. */
-void scaler_scaled(void *arg, const struct decision *d, const char *error);
-void so_hpa_name(const json_t *so, char out[260]);
+void so_scaled(void *arg, const struct decision *d, const char *error);
+
+/* --- so_status.c --- */
+
+/* conditions[c], in a status tree. */
+void so_set_condition(json_t *status, const char *type, const struct keda_condition *c);
+const char *so_condition(const json_t *status, const char *type, const char *member);
+/* A copy of the newest status with all four conditions there. */
+json_t *so_status_begin(struct scaler *s, const struct object *o, const json_t *so);
+void so_status_tell(struct scaler *s, const struct object *o, const json_t *so,
+                    const struct hpa_look *l, const struct so_look *x);
 
 #endif

@@ -298,6 +298,11 @@ bool trigger_has_spec(const struct trigger *t, const char **ret_why)
     return !t->broken && (!t->type->has_spec || t->type->has_spec(t, ret_why));
 }
 
+double trigger_threshold(const struct trigger *t)
+{
+    return t->threshold;
+}
+
 bool trigger_is_waiting(const struct trigger *t)
 {
     return !t->broken && t->type->is_waiting && t->type->is_waiting(t);

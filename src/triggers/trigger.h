@@ -74,6 +74,7 @@ bool trigger_is_active(const struct trigger *t, const struct decision_metric *m)
 /* Name and target of its metric are known. False: there can be no HPA yet, and why (NULL: who knows
  * them has not been asked yet, respec will tell). */
 bool trigger_has_spec(const struct trigger *t, const char **ret_why);
+double trigger_threshold(const struct trigger *t); /* its target in the HPA */
 /* Has not yet been answered at all: there is nothing to decide on, and nothing to complain of. */
 bool trigger_is_waiting(const struct trigger *t);
 /* True: evaluated by rounds on the built-in store; false: it tells when it has changed. */

@@ -114,7 +114,9 @@ static json_t *outcome(const json_t *v)
     add_condition(conditions, "Paused", &x.paused);
     if (!is_stopped && *json_text(so, "status.hpaName", "") &&
         !json_bool(hpa, "readError", false) &&
-        keda_hpa_health(json_object_get(hpa, "scalingActive"), &health))
+        keda_hpa_health(json_text(hpa, "scalingActive.status", NULL),
+                        json_text(hpa, "scalingActive.reason", ""),
+                        json_text(hpa, "scalingActive.message", ""), &health))
         add_condition(conditions, "HPAActive", &health);
     add_event(events, &x, v, pauses.forced && !s.is_active);
     touches = x.touches && !(x.act == KEDA_ACTIVATE && *failing);

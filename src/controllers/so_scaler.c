@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The scale loop of one ScaledObject: its triggers, and what wakes it. Rounds and answers do; one
+ * timer is for what neither brings (a cron, a cooldown that ends, a target without pods). With a
+ * sync period the original's two loops run instead: KEDA's at pollingInterval, the HPA's beside. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "controllers/so_int.h"
+
+#define TICK_MS 1000
+#define POLL_DEFAULT_MS 1000
+#define POLL_UPSTREAM_MS 30000
+
+static bool is_upstream(const struct scaler *s)
+{
+    return s->c->d.sync_period_ms > 0;
+}
+
+int64_t so_mono_ms(const struct scaler *s)
+{
+    return loop_mono_ns(so_cluster(s->c)->loop) / 1000000;
+}
+
+int64_t so_period_ms(const struct scaler *s, int64_t def_ms)
+{
+    return s->spec.polling_s > 0 ? s->spec.polling_s * 1000 : def_ms;
+}
+
+static void evaluate_now(struct scaler *s, enum so_what what)
+{
+    so_evaluate(s, loop_wall_ms(so_cluster(s->c)->loop), what);
+}
+
+static void on_round(void *arg, int64_t round_ms, bool complete)
+{
+    struct scaler *s = arg;
+
+    s->is_complete = complete;
+    if (!is_upstream(s))
+        so_evaluate(s, round_ms, SO_BOTH);
+}
+
+/* A trigger that is asked elsewhere has another answer. */
+static void on_answer(void *arg)
+{
+    struct scaler *s = arg;
+
+    if (!is_upstream(s))
+        evaluate_now(s, SO_BOTH);
+}
+
+/* A trigger's metric has another name or target: the HPA is to be made anew. */
+static void on_respec(void *arg)
+{
+    struct scaler *s = arg;
+
+    reconciler_wake(s->c->r, str_of(s->ns), str_of(s->name));
+}
+
+static void on_tick(void *arg)
+{
+    struct scaler *s = arg;
+    bool has_rounds = false;
+
+    for (size_t i = 0; i < s->n; i++)
+        has_rounds |= trigger_is_builtin(s->triggers[i].t);
+    if (!has_rounds)
+        evaluate_now(s, SO_BOTH);
+    loop_timer_start(&s->tick, TICK_MS);
+}
+
+static void on_poll(void *arg)
+{
+    struct scaler *s = arg;
+
+    loop_timer_start(&s->poll, so_period_ms(s, POLL_UPSTREAM_MS));
+    evaluate_now(s, SO_POLL);
+}
+
+static void on_sync(void *arg)
+{
+    struct scaler *s = arg;
+
+    loop_timer_start(&s->sync, s->c->d.sync_period_ms);
+    evaluate_now(s, SO_SYNC);
+}
+
+/* --- triggers --- */
+
+static void drop_triggers(struct so_trigger *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        trigger_free(list[i].t);
+        free(list[i].name);
+    }
+    free(list);
+}
+
+static struct formula *make_formula(const json_t *so, const struct keda_spec *spec, struct err *err)
+{
+    const json_t *list = json_at(so, "spec.triggers"), *t;
+    struct str *names = mem_array(json_array_size(list) + 1, sizeof(*names));
+    struct formula *f = NULL;
+    size_t i, n = 0;
+
+    json_array_foreach ((json_t *)(uintptr_t)list, i, t)
+        if (*json_text(t, "name", "") && strcmp(json_text(t, "type", ""), "cpu") != 0 &&
+            strcmp(json_text(t, "type", ""), "memory") != 0)
+            names[n++] = str_of(json_text(t, "name", ""));
+    formula_new(str_of(spec->modifiers.formula), names, n, &f, err);
+    free(names);
+    return f;
+}
+
+static bool make_triggers(struct scaler *s, const struct object *o, const json_t *so,
+                          const struct keda_spec *spec, struct so_trigger *list, size_t *n,
+                          struct err *err)
+{
+    const json_t *t;
+    size_t i;
+
+    json_array_foreach (json_at(so, "spec.triggers"), i, t) {
+        struct trigger_options options = {.world = s->c->d.world,
+                                          .ns = o->ns,
+                                          .so_name = o->name,
+                                          .spec = t,
+                                          .scale_target = json_at(so, "spec.scaleTargetRef"),
+                                          .has_modifiers = spec->modifiers.is_used,
+                                          .index = (int)i,
+                                          .poll_ms = spec->polling_s  ? spec->polling_s * 1000
+                                                     : is_upstream(s) ? POLL_UPSTREAM_MS
+                                                                      : POLL_DEFAULT_MS,
+                                          .changed = on_answer,
+                                          .respec = on_respec,
+                                          .arg = s};
+
+        list[i] = (struct so_trigger){.name = mem_strdup(json_text(t, "name", "")),
+                                      .is_cached = json_bool(t, "useCachedMetrics", false)};
+        *n = i + 1;
+        if (trigger_new(&options, &list[i].t, err) < 0)
+            return false;
+        event_emit(so_cluster(s->c), SO_COMPONENT, o, EVENT_NORMAL, "KEDAScalersStarted",
+                   "Scaler %s is built", json_text(t, "type", ""));
+    }
+    return true;
+}
+
+bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so, struct err *err)
+{
+    size_t most = json_array_size(json_at(so, "spec.triggers")), n = 0;
+    struct so_trigger *list;
+    struct formula *f = NULL;
+    struct keda_spec spec;
+
+    if (s->generation == o->generation && s->n > 0)
+        return true;
+    keda_spec_read(json_object_get(so, "spec"), &spec);
+    list = mem_array(most + 1, sizeof(*list));
+    memset(list, 0, (most + 1) * sizeof(*list));
+    if (!make_triggers(s, o, so, &spec, list, &n, err) ||
+        (spec.modifiers.is_used && !(f = make_formula(so, &spec, err)))) {
+        drop_triggers(list, n);
+        return false;
+    }
+    drop_triggers(s->triggers, s->n);
+    formula_free(s->formula);
+    json_decref(s->spec_json);
+    s->triggers = list;
+    s->n = n;
+    s->formula = f;
+    s->spec_json = json_incref(json_object_get(so, "spec"));
+    keda_spec_read(s->spec_json, &s->spec);
+    s->generation = o->generation;
+    return true;
+}
+
+/* --- life --- */
+
+void so_scaler_free(struct scaler *s)
+{
+    rounds_unsubscribe(s->c->d.rounds, on_round, s);
+    loop_timer_stop(&s->tick);
+    loop_timer_stop(&s->poll);
+    loop_timer_stop(&s->sync);
+    table_del(&s->c->scalers, str_of(s->uid));
+    drop_triggers(s->triggers, s->n);
+    formula_free(s->formula);
+    json_decref(s->spec_json);
+    json_decref(s->health);
+    object_view_done(&s->so);
+    hpa_run_done(&s->run);
+    status_writer_done(&s->status);
+    free(s->active);
+    free(s->uid);
+    free(s->ns);
+    free(s->name);
+    free(s->target);
+    free(s);
+}
+
+struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct object *o,
+                            const json_t *so)
+{
+    struct scaler *s = table_get(&c->scalers, o->uid);
+    const char *target = json_text(so, "spec.scaleTargetRef.name", "");
+    struct loop *loop = so_cluster(c)->loop;
+
+    if (s && strcmp(s->target, target) != 0) {
+        so_scaler_free(s);
+        s = NULL;
+    }
+    if (s)
+        return s;
+    s = mem_zalloc(sizeof(*s));
+    s->c = c;
+    s->uid = str_dup(o->uid);
+    s->ns = str_dup(o->ns);
+    s->name = str_dup(o->name);
+    s->target = mem_strdup(target);
+    s->generation = -1;
+    s->is_complete = true;
+    s->health = json_is_object(json_at(so, "status.health"))
+                    ? json_deep_copy(json_at(so, "status.health"))
+                    : json_object();
+    if (!time_parse(str_of(json_text(so, "status.lastActiveTime", "")), &s->last_active_ms))
+        s->last_active_ms = -1;
+    s->in_fallback = strcmp(json_text(find_condition(so, "Fallback"), "status", ""), "True") == 0;
+    s->status.cluster = so_cluster(c);
+    hpa_run_init(&s->run, so_cluster(c), c->d.book, "ScaledObject", str_of(s->ns), str_of(s->name));
+    s->run.scaled = so_scaled;
+    s->run.scaled_arg = s;
+    s->status.manager = SO_COMPONENT;
+    loop_timer_init(&s->tick, loop, on_tick, s);
+    loop_timer_init(&s->poll, loop, on_poll, s);
+    loop_timer_init(&s->sync, loop, on_sync, s);
+    table_set(&c->scalers, o->uid, s);
+    rounds_subscribe(c->d.rounds, o->ns, str_of(target), on_round, s);
+    return s;
+}
+
+void so_scaler_start(struct scaler *s, const struct object *o)
+{
+    if (s->is_running)
+        return;
+    s->is_running = true;
+    event_emit(so_cluster(s->c), SO_COMPONENT, o, EVENT_NORMAL, "KEDAScalersStarted",
+               "Started scalers watch");
+    if (is_upstream(s)) {
+        loop_timer_start(&s->poll, 1); /* the first check is at once */
+        loop_timer_start(&s->sync, s->c->d.sync_period_ms);
+    } else {
+        loop_timer_start(&s->tick, TICK_MS);
+    }
+}
+
+void so_scaler_stop(struct scaler *s, const struct object *o)
+{
+    if (!s->is_running)
+        return;
+    s->is_running = false;
+    loop_timer_stop(&s->tick);
+    loop_timer_stop(&s->poll);
+    loop_timer_stop(&s->sync);
+    drop_triggers(s->triggers, s->n);
+    s->triggers = NULL;
+    s->n = 0;
+    s->generation = -1;
+    event_emit(so_cluster(s->c), SO_COMPONENT, o, EVENT_NORMAL, "KEDAScalersStopped",
+               "Stopped scalers watch");
+}
