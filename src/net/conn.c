@@ -233,6 +233,8 @@ void conn_finish(struct conn *c)
     if (c->is_closing || c->is_finishing)
         return;
     c->is_finishing = true;
+    c->ev = (struct conn_events){0}; /* the owner may go before the last byte does */
+    c->arg = NULL;
     post_flush(c);
 }
 
@@ -267,7 +269,7 @@ static void feed_tls(struct conn *c, struct str bytes)
             c->ev.on_connect(c->arg);
         post_flush(c);
     }
-    if (plain.n && !c->is_closing)
+    if (plain.n && !c->is_closing && c->ev.on_data)
         c->ev.on_data(c->arg, buf_str(&plain));
     buf_done(&plain);
     if (r != 0)
@@ -292,7 +294,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         die(c, n == UV_EOF ? 0 : ERR_UNAVAILABLE, uv_strerror((int)n));
     else if (c->tls)
         feed_tls(c, str_n(b->base, (size_t)n));
-    else
+    else if (c->ev.on_data)
         c->ev.on_data(c->arg, str_n(b->base, (size_t)n));
 }
 

@@ -49,7 +49,9 @@ size_t conn_pending(const struct conn *c);
 void conn_pause(struct conn *c, bool paused);
 void conn_shutdown(struct conn *c); /* sends no more after what is written; goes on reading */
 void conn_close(struct conn *c);    /* at once; NULL is fine */
-void conn_finish(struct conn *c);   /* after everything written has gone out */
+/* After everything written has gone out. Nobody is told of anything any more, what still comes in
+ * is dropped. */
+void conn_finish(struct conn *c);
 const struct net_addr *conn_peer(const struct conn *c);
 const struct net_addr *conn_local(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
