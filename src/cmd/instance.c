@@ -16,6 +16,7 @@
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
+#include "telemetry/otlp_http.h"
 #include "telemetry/own_service.h"
 #include "telemetry/push_port.h"
 #include "telemetry/web.h"
@@ -37,6 +38,8 @@ struct instance {
     struct web *web;
     struct tls_server *otlp_tls; /* NULL: clear text */
     bool otlp_wants_client_cert;
+    struct otlp *otlp;
+    struct otlp_http *otlp_http;
     struct push_port *otlp_port, *scaler_port;
     struct trigger_world world;
     struct memstore memstore;
@@ -122,6 +125,8 @@ static void own_metrics(void *ctx, struct buf *out)
     struct instance *i = ctx;
 
     gateway_metrics(i->gateway, out);
+    otlp_metrics(i->otlp, out);
+    otlp_http_metrics(i->otlp_http, out);
     if (i->controllers)
         controllers_metrics(i->controllers, out);
     addon_metrics_write(i->addon_metrics, loop_wall_ms(i->loop), out);
@@ -177,13 +182,17 @@ static int open_otlp(struct instance *i, const struct net_addr *addr, struct err
                          &(struct push_port_options){.listen = *addr,
                                                      .tls = i->otlp_tls,
                                                      .wants_client_cert = i->otlp_wants_client_cert,
-                                                     .name = "otlp"},
+                                                     .name = "otlp",
+                                                     .services = {{otlp_http_take, i->otlp_http}}},
                          &i->otlp_port, err);
 }
 
 static int open_scaler(struct instance *i, const struct net_addr *addr, struct err *err)
 {
-    return push_port_new(i->loop, &(struct push_port_options){.listen = *addr, .name = "scaler"},
+    return push_port_new(i->loop,
+                         &(struct push_port_options){.listen = *addr,
+                                                     .name = "scaler",
+                                                     .services = {{otlp_http_take, i->otlp_http}}},
                          &i->scaler_port, err);
 }
 
@@ -229,6 +238,9 @@ static int open_push_ports(struct instance *i, const struct instance_options *o,
 {
     int r = open_otlp_tls(i, o, err);
 
+    i->otlp = otlp_new(
+        &(struct otlp_options){.loop = i->loop, .db = i->db, .cluster = store_cluster(i->store)});
+    i->otlp_http = otlp_http_new(i->otlp, o->otlp_max_message);
     if (r == 0)
         r = listen_on(i, o->otlp_listen, "--otlp-listen", 4317, open_otlp, err);
     if (r == 0)
@@ -375,6 +387,8 @@ void instance_free(struct instance *i)
     web_free(i->web);
     push_port_free(i->otlp_port);
     push_port_free(i->scaler_port);
+    otlp_http_free(i->otlp_http);
+    otlp_free(i->otlp);
     controllers_free(i->controllers);
     trigger_hub_free(i->world.hub);
     rounds_free(i->rounds);

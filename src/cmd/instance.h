@@ -15,6 +15,7 @@ struct instance_options {
     const char *api_listen, *gateway_listen, *web_listen, *otlp_listen,
         *scaler_listen; /* NULL: the default port, or the next free one */
     const char *otlp_tls_cert, *otlp_tls_key, *otlp_client_ca; /* PEM files; NULL: clear text */
+    size_t otlp_max_message;                                   /* bytes; 0: 64 MiB */
     const char *pod_user;                                      /* NULL: the default when root */
     int64_t scrape_interval_ms;
     int64_t retention_ms; /* of samples; 0: 15 min, negative: for ever */

@@ -51,6 +51,7 @@ static void usage(FILE *f)
         "      --otlp-tls-key F    PEM file: its key\n"
         "      --otlp-client-ca F  PEM file: only clients with a certificate of this CA may push "
         "there\n"
+        "      --otlp-max-message N  MiB that one OTLP request may have (default 64, at least 4)\n"
         "      --scrape-interval D milliseconds between scrapes of a pod (default 250)\n"
         "      --retention D       how long samples are kept, like 15m or 6h (default 15m); 0: for "
         "ever\n"
@@ -75,6 +76,7 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"otlp-tls-cert", required_argument, NULL, 'c'},
                                           {"otlp-tls-key", required_argument, NULL, 'k'},
                                           {"otlp-client-ca", required_argument, NULL, 'C'},
+                                          {"otlp-max-message", required_argument, NULL, 'm'},
                                           {"scrape-interval", required_argument, NULL, 's'},
                                           {"retention", required_argument, NULL, 'r'},
                                           {"enable-remote-write", no_argument, NULL, 'W'},
@@ -83,6 +85,7 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     size_t maps = 0;
+    uint64_t mib;
     int c;
 
     u->o.scrape_interval_ms = 250;
@@ -118,6 +121,16 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
             break;
         case 'C':
             u->o.otlp_client_ca = optarg;
+            break;
+        case 'm':
+            if (!str_to_u64(str_of(optarg), &mib) || mib < 4 || mib > 1024) {
+                fprintf(stderr,
+                        "flyball up: --otlp-max-message '%s' is not a number of MiB from 4 to "
+                        "1024\n",
+                        optarg);
+                return 2;
+            }
+            u->o.otlp_max_message = (size_t)mib << 20;
             break;
         case 's':
             if (!str_to_i64(str_of(optarg), &u->o.scrape_interval_ms) ||

@@ -14,12 +14,19 @@ static void refuse(struct http_x *x, int status, const char *text)
     http_x_reply(x, status, "text/plain; charset=utf-8", NULL, str_of(text));
 }
 
+static bool is_grpc(const struct http_request *req)
+{
+    return req->is_h2 &&
+           str_starts(http_header_get(&req->headers, "content-type"), STR("application/grpc"));
+}
+
 static void on_request(void *ctx, struct http_x *x)
 {
     struct push_port *p = ctx;
     const struct http_request *req = http_x_request(x);
 
-    if (!req->is_tls && !host_is_ours(req)) {
+    /* a browser cannot speak gRPC, which may come under any name */
+    if (!req->is_tls && !is_grpc(req) && !host_is_ours(req)) {
         refuse(x, 421, "this name does not belong to flyball: use its address\n");
         return;
     }

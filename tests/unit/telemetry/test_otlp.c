@@ -39,6 +39,7 @@ static int set_up(void **state)
         return -1;
     b->otlp = otlp_new(
         &(struct otlp_options){.loop = b->loop, .db = b->db, .cluster = store_cluster(b->store)});
+    loop_run_for(b->loop, 1);
     *state = b;
     return 0;
 }
