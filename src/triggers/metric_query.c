@@ -12,6 +12,16 @@
 #define RATE_MIN_MS 1000 /* below, a rate is noise: 0, as the add-on with its whole seconds */
 #define SELECTORS_MAX 16 /* of one PromQL query that are watched */
 
+/* The series that a query reads, kept until one is made or goes. */
+struct chosen {
+    const struct tsdb *db;
+    uint64_t shape;
+    struct series **items;
+    size_t n, cap;
+    struct series *exact; /* has the query's labels and no others: it alone counts, as there */
+    bool is_known;        /* there are series of that name */
+};
+
 struct metric_query {
     char *text;
     enum over_time op;
@@ -19,6 +29,7 @@ struct metric_query {
     struct promql *promql;
     const struct matcher *matchers; /* of a plain selector that an operation over time goes with */
     size_t n_matchers;
+    struct chosen chosen; /* not of other PromQL */
 };
 
 static const char *const over_times[] = {
@@ -100,6 +111,7 @@ void metric_query_free(struct metric_query *q)
         return;
     addon_query_done(&q->addon);
     promql_free(q->promql);
+    free(q->chosen.items);
     free(q->text);
     free(q);
 }
@@ -133,7 +145,6 @@ struct reading {
     int64_t now_ms;
     struct metric_reading *r;
     double sum, min, max;
-    bool is_exact; /* the series with the query's labels and no others alone counts, as there */
 };
 
 static void see_series(struct metric_reading *r, int64_t newest)
@@ -222,27 +233,63 @@ bool metric_over_time(const struct series *s, int64_t now, double ret[OVER_TIMES
     return true;
 }
 
-static void add_series(void *arg, struct series *s)
+static void choose(void *arg, struct series *s)
 {
-    struct reading *x = arg;
-    const struct addon_query *addon = x->q->addon.name ? &x->q->addon : NULL;
+    struct metric_query *q = arg;
+    struct chosen *c = &q->chosen;
+
+    c->is_known = true;
+    if (q->addon.name && !addon_query_matches(&q->addon, s))
+        return;
+    if (q->addon.name && addon_query_is_exact(&q->addon, s))
+        c->exact = s;
+    mem_grow(&c->items, &c->cap, c->n);
+    c->items[c->n++] = s;
+}
+
+/* Calls fn for all series of the add-on query's name, escaped or not. */
+static void each_of_name(const struct addon_query *q, struct tsdb *db,
+                         void (*fn)(void *arg, struct series *s), void *arg)
+{
+    struct matcher m = {MATCH_EQ, STR("__name__"), str_of(q->name), NULL, NULL};
+
+    tsdb_select(db, &m, 1, fn, arg);
+    if (strcmp(q->name, q->stored_name) != 0) {
+        m.value = str_of(q->stored_name);
+        tsdb_select(db, &m, 1, fn, arg);
+    }
+}
+
+static void choose_all(struct metric_query *q, struct tsdb *db)
+{
+    struct chosen *c = &q->chosen;
+
+    if (c->db == db && c->shape == tsdb_shape(db))
+        return;
+    c->db = db;
+    c->shape = tsdb_shape(db);
+    c->n = 0;
+    c->exact = NULL;
+    c->is_known = false;
+    if (q->addon.name)
+        each_of_name(&q->addon, db, choose, q);
+    else
+        tsdb_select(db, q->matchers, q->n_matchers, choose, q);
+}
+
+static bool add_series(struct reading *x, const struct series *s)
+{
     struct span span;
     double v;
 
-    x->r->is_known = true;
-    if (x->is_exact || (addon && !addon_query_matches(addon, s)) ||
-        !span_of(s, x->now_ms, x->q->op, &span))
-        return;
-    if (addon && addon_query_is_exact(addon, s)) {
-        x->is_exact = true;
-        x->r->n = 0;
-        x->sum = 0;
-    }
+    if (!span_of(s, x->now_ms, x->q->op, &span))
+        return false;
     v = over(&span, x->q->op);
     x->min = !x->r->n || v < x->min ? v : x->min;
     x->max = !x->r->n || v > x->max ? v : x->max;
     x->sum += v;
     see_series(x->r, span.last_ms);
+    return true;
 }
 
 static double across(const struct reading *x)
@@ -260,19 +307,6 @@ static double across(const struct reading *x)
         return (double)x->r->n;
     default:
         return x->sum;
-    }
-}
-
-/* Calls fn for all series of the add-on query's name, escaped or not. */
-static void each_of_name(const struct addon_query *q, struct tsdb *db,
-                         void (*fn)(void *arg, struct series *s), void *arg)
-{
-    struct matcher m = {MATCH_EQ, STR("__name__"), str_of(q->name), NULL, NULL};
-
-    tsdb_select(db, &m, 1, fn, arg);
-    if (strcmp(q->name, q->stored_name) != 0) {
-        m.value = str_of(q->stored_name);
-        tsdb_select(db, &m, 1, fn, arg);
     }
 }
 
@@ -311,18 +345,19 @@ static int read_promql(const struct metric_query *q, struct tsdb *db, int64_t no
     return 0;
 }
 
-int metric_query_read(const struct metric_query *q, struct tsdb *db, int64_t now,
+int metric_query_read(struct metric_query *q, struct tsdb *db, int64_t now,
                       struct metric_reading *ret, struct err *err)
 {
     struct reading x = {.q = q, .now_ms = now, .r = ret};
 
     *ret = (struct metric_reading){0};
-    if (q->addon.name)
-        each_of_name(&q->addon, db, add_series, &x);
-    else if (q->matchers)
-        tsdb_select(db, q->matchers, q->n_matchers, add_series, &x);
-    else
+    if (!q->addon.name && !q->matchers)
         return read_promql(q, db, now, ret, err);
+    choose_all(q, db);
+    ret->is_known = q->chosen.is_known;
+    if (!q->chosen.exact || !add_series(&x, q->chosen.exact))
+        for (size_t i = 0; i < q->chosen.n; i++)
+            add_series(&x, q->chosen.items[i]);
     ret->is_found = ret->n > 0;
     ret->value = across(&x);
     return 0;

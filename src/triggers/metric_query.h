@@ -49,8 +49,9 @@ struct metric_reading {
     int64_t oldest_ms;   /* and the newest sample of the one that is farthest behind */
 };
 
-/* ERR_LIMIT and the like: PromQL that cannot be evaluated. */
-int metric_query_read(const struct metric_query *q, struct tsdb *db, int64_t now_ms,
+/* Cheap to repeat: which series it reads is found again only when some have come or gone. ERR_LIMIT
+ * and the like: PromQL that cannot be evaluated. */
+int metric_query_read(struct metric_query *q, struct tsdb *db, int64_t now_ms,
                       struct metric_reading *ret, struct err *err);
 
 /* Tells fn of every changed sample that the query would read; fn is called as tsdb_watch says. */

@@ -130,6 +130,7 @@ static struct series *create(struct tsdb *db, const uint32_t *pairs, size_t n, u
     }
     db->all[s->id] = s;
     db->count++;
+    db->shape++;
     db->bytes += series_bytes(s);
     tsdb_index_add(s);
     if (db->count * 4 > db->n_slots * 3)
@@ -243,6 +244,7 @@ static void bury(struct tsdb *db)
         db->free_ids[db->n_free_ids++] = i;
         db->all[i] = NULL;
         db->count--;
+        db->shape++;
         free_series(s);
     }
     rehash(db, db->n_slots);
@@ -281,6 +283,11 @@ void tsdb_forget(struct tsdb *db)
     for (uint32_t i = 0; i < db->n_all; i++)
         if (db->all[i])
             chunk_drop_all(db->all[i]);
+}
+
+uint64_t tsdb_shape(const struct tsdb *db)
+{
+    return db->shape;
 }
 
 size_t tsdb_bytes(const struct tsdb *db)

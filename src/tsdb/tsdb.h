@@ -82,6 +82,9 @@ struct matcher {
  * by the value of a label name makes an index of that name, where it narrows the search much. */
 void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n,
                  void (*fn)(void *arg, struct series *s), void *arg);
+/* Another number whenever a series has been made or has gone: while it is the same, the same
+ * selection yields the same series. */
+uint64_t tsdb_shape(const struct tsdb *db);
 bool matcher_matches(const struct matcher *m, struct str value); /* absent label: empty value */
 
 /* Samples of one series in order of time. */

@@ -90,6 +90,7 @@ struct tsdb {
     uint32_t *free_ids;
     uint32_t n_free_ids, cap_free_ids;
     size_t count;
+    uint64_t shape; /* series made and buried so far */
 
     struct table watched; /* metric name -> struct watched */
     size_t bytes;
