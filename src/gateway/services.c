@@ -136,18 +136,9 @@ static void link_free(struct link *k)
     free(k);
 }
 
-static void ignore_data(void *arg, struct str bytes)
-{
-    (void)arg;
-    (void)bytes;
-}
-
 /* Lets a connection go out by itself. */
 static void let_finish(struct conn **c)
 {
-    static const struct conn_events nobody = {.on_data = ignore_data};
-
-    conn_retarget(*c, &nobody, NULL);
     conn_finish(*c);
     *c = NULL;
 }

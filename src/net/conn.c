@@ -5,7 +5,11 @@
 #include <uv.h>
 
 #include "base/mem.h"
+#include "net/loop_int.h"
 #include "net/tls_int.h"
+
+#define FINISH_MS 30000 /* without any byte going out */
+#define LINGER_MS 2000
 
 struct conn {
     uv_tcp_t tcp; /* memory goes only in its close callback */
@@ -18,6 +22,8 @@ struct conn {
     size_t in_flight; /* handed to uv_write, not yet written */
     uv_connect_t connect;
     uv_shutdown_t half;
+    struct loop_timer finish; /* bounds conn_finish */
+    struct loop_orphan orphan;
     struct net_addr peer, local;
     bool is_open, is_closing, is_paused, is_reading, is_flush_posted, is_full, is_finishing,
         is_dead_posted, is_eof, is_shutting;
@@ -56,6 +62,8 @@ void conn_close(struct conn *c)
     if (!c || c->is_closing)
         return;
     c->is_closing = true;
+    loop_timer_stop(&c->finish);
+    list_del(&c->orphan.link);
     if (c->is_reading)
         uv_read_stop((uv_stream_t *)&c->tcp);
     loop_post(c->loop, close_handle, c);
@@ -95,6 +103,7 @@ struct write_req {
 };
 
 static void flush(void *arg);
+static void update_reading(struct conn *c);
 
 static void post_flush(struct conn *c)
 {
@@ -110,10 +119,23 @@ static void on_half_closed(uv_shutdown_t *req, int status)
     (void)status;
 }
 
+/* Everything is out. What the peer still sends is read and dropped until it has seen our end: a
+ * socket closed over unread bytes is reset, and the peer may lose what it was told last. */
+static void linger(struct conn *c)
+{
+    if (c->is_eof) {
+        conn_close(c);
+    } else if (!c->half.handle) {
+        uv_shutdown(&c->half, (uv_stream_t *)&c->tcp, on_half_closed);
+        loop_timer_start(&c->finish, LINGER_MS);
+    }
+}
+
 static void after_progress(struct conn *c)
 {
-    if (c->is_finishing && conn_pending(c) == 0) {
-        conn_close(c);
+    if (c->is_finishing) {
+        if (conn_pending(c) == 0)
+            linger(c);
         return;
     }
     if (c->is_shutting && !c->half.handle && conn_pending(c) == 0)
@@ -135,6 +157,8 @@ static void on_written(uv_write_t *req, int status)
     free(w);
     if (c->is_closing)
         return;
+    if (c->is_finishing)
+        loop_timer_start(&c->finish, FINISH_MS);
     if (status < 0) {
         die(c, ERR_UNAVAILABLE, uv_strerror(status));
         return;
@@ -228,13 +252,27 @@ bool conn_write(struct conn *c, struct str bytes)
     return !c->is_full;
 }
 
+static void give_up(void *arg)
+{
+    conn_close(arg);
+}
+
+static void end_orphan(struct loop_orphan *o)
+{
+    conn_close(container_of(o, struct conn, orphan));
+}
+
 void conn_finish(struct conn *c)
 {
     if (c->is_closing || c->is_finishing)
         return;
     c->is_finishing = true;
+    list_add_tail(&c->loop->orphans, &c->orphan.link);
     c->ev = (struct conn_events){0}; /* the owner may go before the last byte does */
     c->arg = NULL;
+    c->is_paused = false;
+    update_reading(c);
+    loop_timer_start(&c->finish, FINISH_MS);
     post_flush(c);
 }
 
@@ -275,8 +313,6 @@ static void feed_tls(struct conn *c, struct str bytes)
     if (r != 0)
         die(c, r < 0 ? err.code : 0, err.msg);
 }
-
-static void update_reading(struct conn *c);
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
@@ -325,6 +361,9 @@ static struct conn *conn_new(struct loop *l)
     c->out.max = c->wire.max = CONN_HARD_LIMIT * 2;
     uv_tcp_init(loop_uv(l), &c->tcp);
     c->tcp.data = c;
+    loop_timer_init(&c->finish, l, give_up, c);
+    list_init(&c->orphan.link);
+    c->orphan.end = end_orphan;
     return c;
 }
 
@@ -473,6 +512,17 @@ const struct net_addr *conn_local(const struct conn *c)
 bool conn_is_tls(const struct conn *c)
 {
     return c->tls != NULL;
+}
+
+void conn_offer_h2(struct conn *c)
+{
+    if (c->tls)
+        tls_session_offer_h2(c->tls);
+}
+
+bool conn_alpn_is_h2(const struct conn *c)
+{
+    return c->tls && tls_session_alpn_is_h2(c->tls);
 }
 
 const char *conn_tls_cn(const struct conn *c)

@@ -35,6 +35,8 @@ int conn_listen(struct loop *l, const struct net_addr *addr, struct tls_server *
                 struct err *err);
 struct net_addr conn_listener_addr(const struct conn_listener *s);
 void conn_listener_free(struct conn_listener *s);
+/* Before conn_start: the client may choose HTTP/2 by ALPN. Connections of ours: offer only that. */
+void conn_offer_h2(struct conn *c);
 void conn_start(struct conn *c, const struct conn_events *ev, void *arg);
 
 /* tls NULL: clear text; host for SNI and verification. */
@@ -49,12 +51,13 @@ size_t conn_pending(const struct conn *c);
 void conn_pause(struct conn *c, bool paused);
 void conn_shutdown(struct conn *c); /* sends no more after what is written; goes on reading */
 void conn_close(struct conn *c);    /* at once; NULL is fine */
-/* After everything written has gone out. Nobody is told of anything any more, what still comes in
- * is dropped. */
+/* Closes when everything written has gone out, or nothing has for 30 s. Nobody is told of anything
+ * any more, what still comes in is dropped. */
 void conn_finish(struct conn *c);
 const struct net_addr *conn_peer(const struct conn *c);
 const struct net_addr *conn_local(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
+bool conn_alpn_is_h2(const struct conn *c); /* chosen by ALPN */
 /* Of a verified client certificate, or NULL. */
 const char *conn_tls_cn(const struct conn *c);
 const char *conn_tls_o(const struct conn *c);

@@ -48,6 +48,7 @@ struct http_server_options {
     int fd; /* > 0: an already bound, not yet listening socket to use instead of addr */
     const char *server_name; /* for log lines */
     bool h1_only;            /* no HTTP/2, neither by ALPN nor by prior knowledge */
+    size_t max_held; /* bytes of unfinished bodies of all exchanges; 0: 256 MiB. Beyond: 503 */
 };
 
 int http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **ret,
@@ -71,6 +72,9 @@ void http_x_read_all(struct http_x *x, size_t max,
 /* Parts as they come; end=true with an empty part is the last call. */
 void http_x_read(struct http_x *x,
                  void (*fn)(void *arg, struct http_x *x, struct str part, bool end), void *arg);
+/* Says how many bytes a streaming handler keeps of the body, which counts as read_all's do. False:
+ * too many in all exchanges together; give up with 503. */
+bool http_x_hold(struct http_x *x, size_t bytes);
 void http_x_pause(struct http_x *x); /* no more parts: back-pressure towards the client */
 void http_x_resume(struct http_x *x);
 

@@ -24,6 +24,7 @@ static struct loop *loop_common(void)
     l->clock = (struct clock){loop_clock_mono, loop_clock_wall};
     list_init(&l->fds);
     list_init(&l->signals);
+    list_init(&l->orphans);
     return l;
 }
 

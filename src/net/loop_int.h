@@ -37,6 +37,13 @@ struct loop {
     pthread_mutex_t mutex;
     struct post_queue foreign; /* under mutex */
     struct list fds, signals;
+    struct list orphans;
+};
+
+/* Something that nobody owns any more and that ends by itself, or with the loop. */
+struct loop_orphan {
+    struct list link; /* in loop->orphans */
+    void (*end)(struct loop_orphan *o);
 };
 
 void loop_push(struct post_queue *q, void (*fn)(void *arg), void *arg);

@@ -212,6 +212,12 @@ static void close_any(uv_handle_t *h, void *arg)
         uv_close(h, NULL); /* a socket somebody forgot: its memory is that owner's */
 }
 
+static void run_last_posts(struct loop *l)
+{
+    for (int turns = 0; l->posts.n && turns < 10; turns++)
+        loop_run_posts(l);
+}
+
 void loop_uv_done(struct loop *l)
 {
     list_each (it, &l->fds)
@@ -222,7 +228,13 @@ void loop_uv_done(struct loop *l)
         list_del(it);
         uv_close((uv_handle_t *)&s->handle, on_fd_closed);
     }
-    loop_run_posts(l);
+    run_last_posts(l);
+    list_each (it, &l->orphans) {
+        struct loop_orphan *o = container_of(it, struct loop_orphan, link);
+
+        o->end(o);
+    }
+    run_last_posts(l);
     uv_close((uv_handle_t *)&l->uv_timer, NULL);
     uv_close((uv_handle_t *)&l->uv_idle, NULL);
     uv_close((uv_handle_t *)&l->uv_async, NULL);

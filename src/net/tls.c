@@ -26,7 +26,7 @@ struct tls_client {
 struct tls_session {
     SSL *ssl;
     BIO *in, *out;
-    bool is_open;
+    bool is_open, offers_h2;
     char cn[256], o[256];
 };
 
@@ -126,14 +126,16 @@ static int accept_any_client(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
-static int select_http1(SSL *ssl, const unsigned char **out, unsigned char *out_n,
-                        const unsigned char *in, unsigned in_n, void *arg)
+static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+                           const unsigned char *in, unsigned in_n, void *arg)
 {
-    static const unsigned char offer[] = "\x08http/1.1";
+    static const unsigned char both[] = "\x02h2\x08http/1.1", h1[] = "\x08http/1.1";
+    const struct tls_session *s = SSL_get_app_data(ssl);
+    bool with_h2 = s && s->offers_h2;
 
-    (void)ssl;
     (void)arg;
-    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, offer, sizeof(offer) - 1, in,
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, with_h2 ? both : h1,
+                              (with_h2 ? sizeof(both) : sizeof(h1)) - 1, in,
                               in_n) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     return SSL_TLSEXT_ERR_OK;
@@ -146,7 +148,7 @@ int tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca
     int r;
 
     t->ctx = context(TLS_server_method());
-    SSL_CTX_set_alpn_select_cb(t->ctx, select_http1, NULL);
+    SSL_CTX_set_alpn_select_cb(t->ctx, select_protocol, NULL);
     SSL_CTX_set_session_id_context(t->ctx, (const unsigned char *)"flyball", 7);
     r = use_pair(t->ctx, cert_pem, key_pem, NULL, err);
     if (r == 0 && client_ca_pem.n) {
@@ -219,6 +221,7 @@ static struct tls_session *session(SSL_CTX *ctx)
     FB_ASSERT(s->ssl && s->in && s->out);
     BIO_set_mem_eof_return(s->in, -1);
     SSL_set_bio(s->ssl, s->in, s->out);
+    SSL_set_app_data(s->ssl, s);
     return s;
 }
 
@@ -245,6 +248,22 @@ struct tls_session *tls_session_client(struct tls_client *t, const char *host)
     if (name && strspn(name, "0123456789.:") != strlen(name))
         SSL_set_tlsext_host_name(s->ssl, name);
     return s;
+}
+
+void tls_session_offer_h2(struct tls_session *s)
+{
+    s->offers_h2 = true;
+    if (!SSL_is_server(s->ssl))
+        SSL_set_alpn_protos(s->ssl, (const unsigned char *)"\x02h2", 3);
+}
+
+bool tls_session_alpn_is_h2(const struct tls_session *s)
+{
+    const unsigned char *name;
+    unsigned n;
+
+    SSL_get0_alpn_selected(s->ssl, &name, &n);
+    return n == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 void tls_session_free(struct tls_session *s)

@@ -12,6 +12,10 @@ struct tls_session;
 struct tls_session *tls_session_server(struct tls_server *t);
 /* host: for SNI and verification. */
 struct tls_session *tls_session_client(struct tls_client *t, const char *host);
+/* Before the handshake. A server's lets the client choose HTTP/2; a client's offers nothing else.
+ */
+void tls_session_offer_h2(struct tls_session *s);
+bool tls_session_alpn_is_h2(const struct tls_session *s);
 void tls_session_free(struct tls_session *s);
 /* Takes bytes of the peer; appends what it decrypts to plain and what must be sent to wire. Returns
  * 0, 1 when the peer closed cleanly, or an error. */
