@@ -2,6 +2,7 @@
 """Triggers external and external-push. First: our own address, answered from the built-in store as samples arrive."""
 import json
 import time
+import urllib.request
 
 import pytest
 import yaml
@@ -123,3 +124,35 @@ def test_other_names_of_our_own_port_are_answered_within_too(pushed, address):
     wait_for("a pod is ready", lambda: pushed.get("deploy", "web")["status"].get("readyReplicas") == 1)
     load(pushed, 5)
     wait_for("three for five", lambda: replicas(pushed) == 3, 3)
+
+
+def otlp(f, pods, at=None):
+    """One request as the sidecar sends it: {pod: running}."""
+    nanos = str(int((at or time.time()) * 1e9))
+
+    def resource(pod, value):
+        who = {"k8s.namespace.name": "default", "k8s.deployment.name": "web", "k8s.pod.name": pod, "service.name": "kserve-container",
+               "service.instance.id": "localhost:8080"}
+        point = {"namespace": "default", "deployment": "web", "pod": pod, "model_name": "opt", "engine": "0"}
+        attributes = [[{"key": k, "value": {"stringValue": v}} for k, v in d.items()] for d in (who, point)]
+        number = {"attributes": attributes[1], "timeUnixNano": nanos, **({"flags": 1} if value is None else {"asDouble": value})}
+        return {"resource": {"attributes": attributes[0]},
+                "scopeMetrics": [{"metrics": [{"name": METRIC, "gauge": {"dataPoints": [number]}}]}]}
+    body = json.dumps({"resourceMetrics": [resource(p, v) for p, v in pods.items()]}).encode()
+    request = urllib.request.Request(f"http://{f.env['FLYBALL_OTLP']}/v1/metrics", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=5) as r:
+        answer = json.loads(r.read() or b"{}")
+        assert r.status == 200 and not answer.get("partialSuccess"), answer
+
+
+def test_otlp_scales_and_a_pod_that_ends_no_longer_counts(flyball):
+    create(flyball, deployment("web", 1), scaledobject("web", own("web", 4)))
+    wait_for("a pod is ready", lambda: flyball.get("deploy", "web")["status"].get("readyReplicas") == 1)
+    otlp(flyball, {"a": 5.0})
+    wait_for("two for five", lambda: replicas(flyball) == 2, 3)
+    otlp(flyball, {"a": 5.0, "b": 11.0, "c": 4.0})
+    wait_for("five for twenty", lambda: replicas(flyball) == 5, 3)
+    otlp(flyball, {"b": None})  # no recorded value: the series is over
+    wait_for("three for nine", lambda: replicas(flyball) == 3, 3)
+    otlp(flyball, {"a": 0.0, "c": 1.0})
+    wait_for("one for one", lambda: replicas(flyball) == 1, 3)
