@@ -8,8 +8,9 @@
 #include "controllers/child.h"
 
 /* ConfigMap kserve/inferenceservice-config, one member a key, values parsed. Never NULL: defaults
- * of the original where the map or a key is missing. For json_decref. */
-json_t *isvc_config(struct cluster *c);
+ * of the original where the map or a key is missing. For json_decref. A value that is no JSON, or a
+ * mode that there is not, is left out, and err (may be NULL) names the key. */
+json_t *isvc_config(struct cluster *c, struct err *err);
 /* What `flyball up` creates at the first start: the ConfigMap and the built-in runtimes. Pods are
  * told literal addresses, so that any collector can push there: "127.0.0.1:4317"; they follow the
  * ports of this start until the user writes others. NULL: KServe's names. */

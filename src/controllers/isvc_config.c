@@ -32,7 +32,22 @@ static const struct {
     {"security", "{\"autoMountServiceAccountToken\":true}"},
 };
 
-json_t *isvc_config(struct cluster *c)
+static void check_mode(const json_t *config, struct err *err)
+{
+    static const char *const modes[] = {"Standard", "RawDeployment", "Knative", "Serverless",
+                                        "ModelMesh"};
+    const char *mode = json_text(config, "deploy.defaultDeploymentMode", "Standard");
+
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+        if (strcmp(mode, modes[i]) == 0)
+            return;
+    err_set(err, ERR_INVALID,
+            "ConfigMap kserve/inferenceservice-config, key deploy: '%s' is not a deployment mode; "
+            "use Standard",
+            mode);
+}
+
+json_t *isvc_config(struct cluster *c, struct err *err)
 {
     const struct object *o =
         cluster_get(c, KIND_CONFIGMAP, STR("kserve"), STR("inferenceservice-config"));
@@ -41,14 +56,21 @@ json_t *isvc_config(struct cluster *c)
     const char *key;
 
     json_object_foreach (json_at(map, "data"), key, v) {
+        struct err bad = ERR_INIT;
         json_t *parsed = NULL;
 
-        if (json_parse(json_strv(v), &parsed, NULL) == 0)
+        if (*key == '_') /* KServe's own documentation stands under _example */
+            continue;
+        if (json_parse(json_strv(v), &parsed, &bad) == 0)
             json_object_set_new(out, key, parsed);
+        else
+            err_set(err, ERR_INVALID, "ConfigMap kserve/inferenceservice-config, key %s: %s", key,
+                    bad.msg);
     }
     if (!o)
         for (size_t i = 0; i < ARRAY_LEN(shipped); i++)
             json_object_set_new(out, shipped[i].key, json_loads(shipped[i].json, 0, NULL));
+    check_mode(out, err);
     return out;
 }
 

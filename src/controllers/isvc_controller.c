@@ -146,6 +146,7 @@ struct work {
     struct pass *p;
     const struct object *o;
     json_t *isvc, *config, *own;
+    struct err config_err;
     struct isvc_runtime rt;
 };
 
@@ -230,7 +231,10 @@ static void reconcile_live(struct work *w)
     const struct object *d;
 
     isvc_select_runtime(c, w->isvc, &w->rt);
-    if (w->rt.failure)
+    if (w->config_err.code) { /* nothing is written by a configuration half understood */
+        err = w->config_err;
+        seen.failure = err.msg;
+    } else if (w->rt.failure)
         err_set(&err, ERR_NOT_FOUND, "%s", w->rt.message);
     else if (!make_workload(w, &err))
         seen.failure = err.msg;
@@ -324,7 +328,7 @@ static void reconcile(void *ctx, struct pass *p)
     } else if (stop && str_eq_nocase(str_of(stop), STR("true"))) {
         stop_workload(p, o, w.isvc);
     } else {
-        w.config = isvc_config(pass_cluster(p));
+        w.config = isvc_config(pass_cluster(p), &w.config_err);
         w.own = owner_reference(o);
         if (is_other_mode(mode_of(w.isvc, w.config)))
             reject_mode(p, o, w.isvc, mode_of(w.isvc, w.config));

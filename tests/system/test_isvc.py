@@ -112,3 +112,29 @@ def test_explain_and_unknown_fields_of_the_other_kinds(flyball):
     flyball.kubectl("create", "ingress", "web", "--rule=example.com/*=svc:80")
     rule = flyball.get("ingress", "web")["spec"]["rules"][0]
     assert rule["http"]["paths"][0]["backend"]["service"] == {"name": "svc", "port": {"number": 80}}
+
+
+def test_a_broken_configuration_is_named_and_waited_for(flyball):
+    f = flyball
+    wait_for("the configuration", lambda: f.get("configmap", "inferenceservice-config", "-n", "kserve"), 5)
+
+    def patch(key, text):
+        f.kubectl("patch", "configmap", "inferenceservice-config", "-n", "kserve", "--type", "merge", "-p", json.dumps({"data": {key: text}}))
+
+    patch("autoscaler", '{"scaleUp')
+    f.kubectl("create", "-f", "-", stdin=json.dumps(ISVC))
+    message = wait_for("the status names the key", lambda: condition(f, "PredictorReady")["message"], 5)
+    assert "inferenceservice-config, key autoscaler: " in message
+    assert f.kubectl("get", "deploy", "-o", "name").stdout == ""
+    patch("autoscaler", "{}")
+    patch("deploy", '{"defaultDeploymentMode": "Sometimes"}')
+    wait_for("the next one", lambda: "'Sometimes' is not a deployment mode" in condition(f, "PredictorReady")["message"], 5)
+    patch("deploy", '{"defaultDeploymentMode": "Standard"}')
+    wait_for("then it runs", lambda: condition(f, "PredictorReady")["status"] == "True", 20)
+    # a quantity that is none: the collector is refused with the field's path
+    isvc = yaml.safe_load((DATA / "golden" / "02-tutorial-otel" / "input.yaml").read_text())
+    conf = json.loads(f.get("configmap", "inferenceservice-config", "-n", "kserve")["data"]["opentelemetryCollector"])
+    conf["resource"]["memoryLimit"] = "much"
+    patch("opentelemetryCollector", json.dumps(conf))
+    f.kubectl("create", "-f", "-", stdin=json.dumps(isvc))
+    wait_for("it is named", lambda: "spec.resources.limits.memory" in condition(f, "PredictorReady", "huggingface-fbopt")["message"], 10)
