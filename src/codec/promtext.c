@@ -510,10 +510,12 @@ int promtext_parse(struct str text, enum promtext_format format, promtext_sample
                    promtext_meta_fn *on_meta, void *arg, struct err *err)
 {
     static _Thread_local struct promtext_sample s;
-    struct reader r = {.begin = text.p, .p = text.p, .end = text.p ? text.p + text.n : NULL};
+    struct reader r = {.begin = text.p ? text.p : ""};
     bool ok = true, go_on = true, ended = false;
-    const char *line = r.p;
+    const char *line = r.begin;
 
+    r.p = r.begin;
+    r.end = r.begin + text.n;
     r.om = format == PROMTEXT_OPENMETRICS;
     r.scratch.max = text.n + (1 << 16);
     while (ok && go_on && r.p < r.end) {
