@@ -14,18 +14,17 @@ static const struct {
 };
 
 /* A pattern "*" "/PREFIX" "*" stands for every repository whose last part begins with PREFIX. */
-static bool matches(struct str repo, const char *pattern)
+static bool matches(struct str repo, struct str pattern)
 {
-    struct str p = str_of(pattern);
     size_t last = repo.n;
 
-    if (!str_starts(p, STR("*/")))
-        return str_eq(repo, p);
+    if (!str_starts(pattern, STR("*/")) || !str_ends(pattern, STR("*")))
+        return str_eq(repo, pattern);
     while (last > 0 && repo.p[last - 1] != '/')
         last--;
-    p = str_skip(p, 2);
-    p.n--; /* the star at its end */
-    return str_starts(str_skip(repo, last), p);
+    pattern = str_skip(pattern, 2);
+    pattern.n--;
+    return str_starts(str_skip(repo, last), pattern);
 }
 
 static struct str repository(const char *image)
@@ -53,11 +52,11 @@ const char *image_command(const char *image, char *const *map)
         const char *eq = strchr(*map, '=');
         struct str key = eq ? (struct str){*map, (size_t)(eq - *map)} : STR_NONE;
 
-        if (eq && (str_eq(key, repo) || str_is(key, image)))
+        if (eq && (matches(repo, key) || str_is(key, image)))
             return eq + 1;
     }
     for (size_t i = 0; i < ARRAY_LEN(builtin); i++)
-        if (matches(repo, builtin[i].repository))
+        if (matches(repo, str_of(builtin[i].repository)))
             return builtin[i].command;
     return NULL;
 }

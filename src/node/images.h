@@ -6,10 +6,11 @@
 
 #include "base/str.h"
 
-/* The command (space-separated words) for an image: of the user's map ("IMAGE=COMMAND",
- * NULL-terminated, the repository without tag or the whole name) first, then the built-in table.
- * NULL: none. "flyball" as the first word means this program, and
- * "flyball-agent" the sidecar collector beside it. */
+/* The command (space-separated words) for an image: of the user's map first ("IMAGE=COMMAND",
+ * NULL-terminated; IMAGE is the repository without tag, the whole name, or a pattern like
+ * "*" "/opentelemetry-collector*" for the last part of a repository), then the built-in table.
+ * NULL: none. "flyball" as the first word means this program, and "flyball-agent" the sidecar
+ * collector beside it. */
 const char *image_command(const char *image, char *const *map);
 
 #endif

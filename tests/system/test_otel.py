@@ -112,13 +112,14 @@ def test_other_modes_and_unmanaged_ones(flyball):
 
 
 def test_a_sidecar_beside_each_pod_that_asks(flyball_factory):
-    f = flyball_factory(args=["--image-map", "*/opentelemetry-collector*=sleep 1000 #"])
+    f = flyball_factory(args=["--image-map", "*/opentelemetry-collector*=tail -f /dev/null --"])
     f.kubectl("create", "-f", "-", stdin=COLLECTOR % "c")
     f.kubectl("create", "-f", "-", stdin=POD % ("by-name", "c") + "---" + POD % ("by-true", "true") + "---" + POD % ("none", "false"))
     pods = {p["metadata"]["name"]: p for p in f.pods()}
     assert [c["name"] for c in pods["by-name"]["spec"]["containers"]] == ["main", "otc-container"]
     assert [c["name"] for c in pods["none"]["spec"]["containers"]] == ["main"]
     assert pods["by-true"]["metadata"]["labels"]["sidecar.opentelemetry.io/injected"] == "default.c"
+    wait_for("both containers run", lambda: " 2/2 " in f.kubectl("get", "pod", "by-name").stdout, 10)
     sidecar = pods["by-name"]["spec"]["containers"][1]
     config = yaml.safe_load(next(e["value"] for e in sidecar["env"] if e["name"] == "OTEL_CONFIG"))
     assert config == f.get("otelcol", "c")["spec"]["config"]
