@@ -41,11 +41,11 @@ static json_t *node_object(struct node *n)
     capacity = json_pack("{s:o,s:o,s:s}", "cpu", json_fmt("%ld", cpus), "memory",
                          json_fmt("%lldKi", (long long)pages * size / 1024), "pods", "4094");
     return json_pack(
-        "{s:s,s:s,s:{s:s,s:{s:s,s:s}},s:{s:o,s:O,s:[o,o],s:[{s:s,s:s},{s:s,s:s}],s:{s:s,s:s,s:s,s:"
+        "{s:s,s:s,s:{s:s,s:{s:s,s:s}},s:{s:O,s:o,s:[o,o],s:[{s:s,s:s},{s:s,s:s}],s:{s:s,s:s,s:s,s:"
         "s,s:s,s:s}}}",
         "apiVersion", "v1", "kind", "Node", "metadata", "name", n->hostname, "labels",
         "kubernetes.io/hostname", n->hostname, "kubernetes.io/os", "linux", "status", "allocatable",
-        json_incref(capacity), "capacity", capacity, "conditions",
+        capacity, "capacity", capacity, "conditions",
         node_condition("Ready", true, "KubeletReady", "pods run as local processes", now),
         node_condition("Overcommit", true, "NothingIsScheduledByResources",
                        "requests are not summed up: pods may ask for more than there is", now),

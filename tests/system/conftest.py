@@ -133,8 +133,9 @@ def flyball_factory(tmp_path):
         return f.start() if start else f
 
     yield make
-    for f in running:
-        f.stop()
+    bad = [f for f in running if f.stop() not in (0, None, -signal.SIGKILL)]
+    # also what a sanitizer finds at the end, like leaks
+    assert not bad, "\n".join(f"flyball ended with {f.process.returncode}\n{f.tail(60)}" for f in bad)
 
 
 @pytest.fixture
