@@ -389,8 +389,10 @@ static struct str label_of(const struct series *s, struct str name)
     return STR_NONE;
 }
 
-static bool part_matches(const struct watch_part *p, const struct series *s)
+static bool part_wants(void *arg, const struct series *s)
 {
+    const struct watch_part *p = arg;
+
     if (p->of->q->addon.name)
         return addon_query_matches(&p->of->q->addon, s);
     for (size_t i = 0; i < p->n; i++)
@@ -403,9 +405,9 @@ static void on_sample(void *arg, struct series *s, int64_t t, double v)
 {
     struct watch_part *p = arg;
 
+    (void)s;
     (void)v;
-    if (part_matches(p, s))
-        p->of->fn(p->of->arg, t);
+    p->of->fn(p->of->arg, t);
 }
 
 static void add_part(struct metric_watch *w, struct str name, const struct matcher *m, size_t n)
@@ -416,7 +418,7 @@ static void add_part(struct metric_watch *w, struct str name, const struct match
         return;
     p = &w->parts[w->n++];
     *p = (struct watch_part){w, NULL, m, n};
-    p->watch = tsdb_watch(w->db, name, on_sample, p);
+    p->watch = tsdb_watch_some(w->db, name, part_wants, on_sample, p);
 }
 
 /* A selector without a name is seen by whoever looks once a second. */

@@ -109,15 +109,6 @@ static const uint8_t *decode(const uint8_t *p, int64_t *ret_off_pace, uint64_t *
 
 /* --- writing --- */
 
-static void tell(struct series *s, int64_t t, double v)
-{
-    list_each (it, &tsdb_index_metric(s)->watched->watches) {
-        struct tsdb_watch *w = container_of(it, struct tsdb_watch, link);
-
-        w->fn(w->arg, s, t, v);
-    }
-}
-
 static void write_sample(struct series *s, int64_t t, uint64_t bits)
 {
     uint8_t bytes[SAMPLE_MAX + 1];
@@ -148,7 +139,7 @@ enum tsdb_append tsdb_append(struct tsdb *db, struct series *s, int64_t t, doubl
     write_sample(s, t, bits);
     db->samples++;
     if (s->is_watched && (is_new || bits != before))
-        tell(s, t, v);
+        tsdb_watch_tell(s, t, v);
     return TSDB_APPENDED;
 }
 
@@ -178,7 +169,7 @@ enum tsdb_append tsdb_put(struct tsdb *db, struct series *s, int64_t t, double v
     take_back(s);
     write_sample(s, t, bits);
     if (s->is_watched)
-        tell(s, t, v);
+        tsdb_watch_tell(s, t, v);
     return TSDB_APPENDED;
 }
 

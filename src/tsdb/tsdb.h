@@ -70,6 +70,11 @@ struct tsdb_watch;
 typedef void tsdb_watch_fn(void *arg, struct series *s, int64_t t_ms, double v);
 struct tsdb_watch *tsdb_watch(struct tsdb *db, struct str name, tsdb_watch_fn *fn, void *arg);
 void tsdb_unwatch(struct tsdb_watch *w); /* NULL is fine */
+/* The same for those series that wants says true of. It is asked once a series, and again when any
+ * series or watch has come or gone: thousands may watch parts of one name. */
+struct tsdb_watch *tsdb_watch_some(struct tsdb *db, struct str name,
+                                   bool (*wants)(void *arg, const struct series *s),
+                                   tsdb_watch_fn *fn, void *arg);
 
 enum match_op { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE };
 struct matcher {

@@ -47,16 +47,22 @@ struct name {
     bool is_indexed;
 };
 
+struct interest; /* watch.c: who wants to hear of a series */
+
 /* One name that somebody watches. */
 struct watched {
     struct tsdb *db;
     struct list watches;
     struct str name;
+    struct interest *slots; /* by series */
+    size_t n_slots, n_used;
+    uint64_t version; /* of the list of watches */
 };
 
 struct tsdb_watch {
     struct list link;
     struct watched *of;
+    bool (*wants)(void *arg, const struct series *s); /* NULL: all */
     tsdb_watch_fn *fn;
     void *arg;
 };
@@ -127,5 +133,8 @@ struct pair *tsdb_index_metric(const struct series *s); /* its __name__ */
 
 /* Room for one more, growing by a quarter: these arrays are large. */
 void tsdb_room(void **items, uint32_t *cap, uint32_t n, size_t size, size_t *bytes);
+
+/* watch.c: of a series whose is_watched is set. */
+void tsdb_watch_tell(struct series *s, int64_t t, double v);
 
 #endif

@@ -416,6 +416,72 @@ static void a_watcher_hears_of_changed_values_of_its_name_only(void **state)
     tsdb_free(db);
 }
 
+enum { WATCHERS = 12, PODS = 30 };
+
+struct watcher {
+    struct tsdb_watch *w;
+    uint64_t pods; /* bit n: wants pod n */
+    int heard;
+};
+
+static bool wants_pod(void *arg, const struct series *s)
+{
+    uint64_t n;
+
+    return str_to_u64(series_label(s, "pod"), &n) &&
+           ((const struct watcher *)arg)->pods & (UINT64_C(1) << n);
+}
+
+static void hear(void *arg, struct series *s, int64_t t, double v)
+{
+    struct watcher *w = arg;
+
+    assert_true(wants_pod(w, s));
+    w->heard++;
+}
+
+/* Few and many watchers, series that are swept away and made anew. */
+static void watchers_of_some_series_hear_of_those_and_no_others(void **state)
+{
+    uint64_t seed = (uint64_t)time(NULL);
+    struct tsdb *db = tsdb_new(&(struct tsdb_options){.retention_ms = 1000});
+    struct watcher all[WATCHERS] = {0};
+    int wanted[WATCHERS] = {0};
+    int64_t t = 1000000;
+    struct rng r;
+
+    (void)state;
+    printf("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&r, seed);
+    for (int step = 0; step < 20000; step++) {
+        uint64_t n = rng_below(&r, PODS);
+        struct watcher *w = &all[rng_below(&r, step < 5000 ? 4 : WATCHERS)];
+        struct series *s;
+        char pod[20];
+
+        if (rng_below(&r, 50) == 0 && w->w) {
+            tsdb_unwatch(w->w);
+            w->w = NULL;
+        } else if (rng_below(&r, 20) == 0 && !w->w) {
+            w->pods = rng_u64(&r) & rng_u64(&r);
+            w->w = tsdb_watch_some(db, STR("x"), wants_pod, hear, w);
+        } else if (rng_below(&r, 40) == 0) {
+            tsdb_sweep(db, t += (int64_t)rng_below(&r, 900));
+        }
+        snprintf(pod, sizeof(pod), "%d", (int)n);
+        s = make(db, "x", pod);
+        tsdb_append(db, s, t += 1, step);
+        tsdb_release(s);
+        for (int i = 0; i < WATCHERS; i++) {
+            wanted[i] += all[i].w && all[i].pods & (UINT64_C(1) << n);
+            assert_int_equal(all[i].heard, wanted[i]);
+        }
+    }
+    for (int i = 0; i < WATCHERS; i++)
+        tsdb_unwatch(all[i].w);
+    tsdb_free(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +497,7 @@ int main(void)
         cmocka_unit_test(searches_find_what_a_walk_over_all_series_finds),
         cmocka_unit_test(a_thousand_series_take_little_memory),
         cmocka_unit_test(a_watcher_hears_of_changed_values_of_its_name_only),
+        cmocka_unit_test(watchers_of_some_series_hear_of_those_and_no_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
