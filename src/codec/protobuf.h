@@ -60,7 +60,7 @@ static inline bool pb_fixed(struct str *in, size_t n, uint64_t *ret)
 
 /* The next field of a message, which shrinks by it; false if it is cut, malformed or of a wire type
  * that is not in use. Loop while the message has bytes. */
-static inline bool pb_next(struct str *message, struct pb_field *ret)
+__attribute__((always_inline)) static inline bool pb_next(struct str *message, struct pb_field *ret)
 {
     uint64_t tag, n;
 

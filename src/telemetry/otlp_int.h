@@ -56,6 +56,7 @@ struct otlp {
     size_t n_entries, cap_entries;
     uint32_t *slots; /* index + 1 of an entry; 0: free; open addressing */
     size_t n_slots;  /* power of two, or 0 */
+    size_t next;     /* senders keep their order: the entry behind the one found last */
 
     struct otlp_reason reasons[OTLP_REASONS_MAX];
     uint64_t requests, malformed, full, accepted, rejected, bytes;

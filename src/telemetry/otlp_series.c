@@ -137,6 +137,12 @@ static struct otlp_group *group_of(const struct otlp_entry *e)
 
 struct otlp_entry *otlp_find(struct otlp *o, uint64_t hash, uint32_t check)
 {
+    if (o->next < o->n_entries && o->entries[o->next].hash == hash &&
+        o->entries[o->next].check == check) {
+        if (o->next + 4 < o->n_entries) /* its series is probably asked for soon */
+            __builtin_prefetch((void *)(o->entries[o->next + 4].target & ~(uintptr_t)1));
+        return &o->entries[o->next++];
+    }
     if (!o->n_slots)
         return NULL;
     for (size_t at = hash & (o->n_slots - 1);; at = (at + 1) & (o->n_slots - 1)) {
@@ -145,8 +151,10 @@ struct otlp_entry *otlp_find(struct otlp *o, uint64_t hash, uint32_t check)
         if (!o->slots[at])
             return NULL;
         e = &o->entries[o->slots[at] - 1];
-        if (e->hash == hash && e->check == check)
+        if (e->hash == hash && e->check == check) {
+            o->next = o->slots[at];
             return e;
+        }
     }
 }
 
