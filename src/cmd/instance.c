@@ -317,7 +317,10 @@ static void start_controllers(struct instance *i)
                                       .addon_metrics = i->addon_metrics};
     apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
     i->world.hub = trigger_hub_new(c);
-    i->controllers = controllers_new(&(struct scaledobject_deps){&i->world, i->rounds});
+    i->controllers = controllers_new(&(struct scaledobject_deps){.world = &i->world,
+                                                                 .rounds = i->rounds,
+                                                                 .in_flight = gateway_in_flight_of,
+                                                                 .in_flight_ctx = i->gateway});
     apiserver_set_metrics(
         i->api, &(struct metrics_api){.db = i->db, .external = external_metric, .ctx = i});
 }

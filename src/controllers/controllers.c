@@ -38,7 +38,8 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
     all->replicaset = replicaset_controller_new(c);
     all->service = service_controller_new(c);
     all->gc = gc_new(c);
-    all->book = so.book = hpa_book_new(c);
+    all->book = so.book = hpa_book_new(
+        c, &(struct work_source){deps->world->db, deps->in_flight, deps->in_flight_ctx});
     all->scaledobject = scaledobject_controller_new(&so);
     all->triggerauth = triggerauth_controller_new(c, all->scaledobject);
     all->hpa = hpa_controller_new(

@@ -14,15 +14,22 @@ struct hpa_book {
     size_t n;
     struct hpa_keeper *keeper;
     struct hpa_stats stats;
+    struct work_source work;
     int64_t tells_ms; /* start of the second that tells counts */
     int tells;
 };
 
-struct hpa_book *hpa_book_new(struct cluster *c)
+const struct work_source *hpa_book_work(const struct hpa_book *b)
+{
+    return &b->work;
+}
+
+struct hpa_book *hpa_book_new(struct cluster *c, const struct work_source *work)
 {
     struct hpa_book *b = mem_zalloc(sizeof(*b));
 
     b->cluster = c;
+    b->work = *work;
     list_init(&b->runs);
     b->keeper = hpa_keeper_new(c);
     return b;

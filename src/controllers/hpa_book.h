@@ -12,12 +12,15 @@
 
 #include "autoscale/hpa_pass.h"
 #include "base/list.h"
+#include "controllers/victims.h"
 #include "kube/cluster.h"
 
 struct hpa_book;
 struct hpa_run;
 
-struct hpa_book *hpa_book_new(struct cluster *c);
+/* work: where running requests are known from; copied. */
+struct hpa_book *hpa_book_new(struct cluster *c, const struct work_source *work);
+const struct work_source *hpa_book_work(const struct hpa_book *b);
 /* Every run must have ended. */
 void hpa_book_free(struct hpa_book *b);
 

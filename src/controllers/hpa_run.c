@@ -405,16 +405,15 @@ static void on_scaled(void *arg, const struct object *now, const struct err *err
     tell(l);
 }
 
-void hpa_look_finish(struct hpa_look *l)
+static void write_scale(void *arg)
 {
-    AUTO_JSON json_t *patch = NULL;
+    struct hpa_look *l = arg;
+    AUTO_JSON json_t *patch = json_pack("{s:{s:I}}", "spec", "replicas", (json_int_t)l->d.desired);
 
-    if (!l->d.is_rescale) {
-        tell(l);
+    if (!l->run) {
+        look_end(l);
         return;
     }
-    patch = json_pack("{s:{s:I}}", "spec", "replicas", (json_int_t)l->d.desired);
-    l->run->writing = l;
     cluster_write(l->run->cluster,
                   &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
                                           .kind = l->target_kind->id,
@@ -424,4 +423,27 @@ void hpa_look_finish(struct hpa_look *l)
                                           .tree = patch,
                                           .manager = HPA_COMPONENT},
                   on_scaled, l);
+}
+
+/* Fewer pods, but some: who goes is decided by what runs where now. */
+static bool marks_victims(const struct hpa_look *l, struct selector **ret)
+{
+    return l->d.desired < l->d.current && l->d.desired > 0 &&
+           selector_of(l->target_kind, l->target, ret, NULL) == 0;
+}
+
+void hpa_look_finish(struct hpa_look *l)
+{
+    struct selector *sel = NULL;
+
+    if (!l->d.is_rescale) {
+        tell(l);
+        return;
+    }
+    l->run->writing = l;
+    if (marks_victims(l, &sel))
+        victims_mark(l->run->cluster, hpa_book_work(l->run->book), l->ns, sel, write_scale, l);
+    else
+        write_scale(l);
+    selector_free(sel);
 }

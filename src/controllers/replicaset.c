@@ -8,19 +8,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "controllers/child.h"
+#include "controllers/victims.h"
 
 struct replicaset_controller {
     struct reconciler *r;
 };
 
-struct pod {
-    struct object *o;
-    bool ready, running, assigned;
-    int64_t ready_since_ms;
-};
-
 struct pods {
-    struct pod *items;
+    struct victim *items;
     size_t n, cap;
     struct str uid;
     const struct selector *selector;
@@ -33,9 +28,7 @@ static void add_pod(void *arg, const struct object *o)
 {
     struct pods *l = arg;
     AUTO_JSON json_t *pod = NULL;
-    const json_t *ready;
     const char *phase;
-    struct pod x = {0};
 
     if (!object_is_owned_by(o, l->uid)) {
         if (!object_controller(o) && !o->deleting_ms)
@@ -50,32 +43,8 @@ static void add_pod(void *arg, const struct object *o)
     phase = json_text(pod, "status.phase", "");
     if (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0)
         return;
-    ready = find_condition(pod, "Ready");
-    x.ready = strcmp(json_text(ready, "status", ""), "True") == 0;
-    time_parse(str_of(json_text(ready, "lastTransitionTime", "")), &x.ready_since_ms);
-    x.running = strcmp(phase, "Running") == 0;
-    x.assigned = *json_text(pod, "spec.nodeName", "") != '\0';
-    x.o = object_ref(o);
     mem_grow(&l->items, &l->cap, l->n);
-    l->items[l->n++] = x;
-}
-
-/* First to go: not assigned, not running, not ready, ready for a shorter time, younger. */
-static int by_uselessness(const void *a, const void *b)
-{
-    const struct pod *x = a, *y = b;
-
-    if (x->assigned != y->assigned)
-        return x->assigned ? 1 : -1;
-    if (x->running != y->running)
-        return x->running ? 1 : -1;
-    if (x->ready != y->ready)
-        return x->ready ? 1 : -1;
-    if (x->ready && x->ready_since_ms != y->ready_since_ms)
-        return x->ready_since_ms > y->ready_since_ms ? -1 : 1;
-    if (x->o->created_ms != y->o->created_ms)
-        return x->o->created_ms > y->o->created_ms ? -1 : 1;
-    return str_cmp(y->o->name, x->o->name);
+    victim_read(object_ref(o), pod, pass_now_ms(l->p), &l->items[l->n++]);
 }
 
 static void on_created(void *arg, const struct object *now, const struct err *err)
@@ -135,11 +104,11 @@ static void update_status(struct pass *p, const struct object *o, const json_t *
     AUTO_JSON json_t *status = json_object();
 
     for (size_t i = 0; i < l->n; i++) {
-        ready += l->items[i].ready;
-        if (l->items[i].ready && l->items[i].ready_since_ms + min_ready <= now)
+        ready += l->items[i].is_ready;
+        if (l->items[i].is_ready && l->items[i].ready_ms + min_ready <= now)
             available++;
-        else if (l->items[i].ready)
-            pass_requeue_after(p, l->items[i].ready_since_ms + min_ready - now + 10);
+        else if (l->items[i].is_ready)
+            pass_requeue_after(p, l->items[i].ready_ms + min_ready - now + 10);
     }
     json_object_set_new(status, "replicas", json_integer((json_int_t)l->n));
     put_count(status, "fullyLabeledReplicas", (int64_t)l->n);
@@ -171,7 +140,7 @@ static void reconcile(void *ctx, struct pass *p)
     for (int64_t i = (int64_t)l.n; i < want; i++)
         create_pod(p, o, rs);
     if ((int64_t)l.n > want) {
-        qsort(l.items, l.n, sizeof(*l.items), by_uselessness);
+        qsort(l.items, l.n, sizeof(*l.items), victim_compare);
         for (size_t i = 0; i < l.n - (size_t)want; i++)
             delete_pod(p, o, l.items[i].o);
     }

@@ -14,10 +14,13 @@ struct scaledobject_controller;
 struct scaledobject_deps {
     const struct trigger_world *world; /* borrowed */
     struct rounds *rounds;
-    struct hpa_book *book; /* of all HPAs at work */
+    struct hpa_book *book; /* of all HPAs at work; controllers_new makes it */
     /* 0: evaluation follows rounds and answers. Else the original's timing: the HPA each of these,
      * KEDA's loop each pollingInterval (30 s by default). */
     int64_t sync_period_ms;
+    /* Requests in flight to the pod with this uid, as the gateway counts them; may be NULL. */
+    int64_t (*in_flight)(void *ctx, struct str uid);
+    void *in_flight_ctx;
 };
 
 struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);

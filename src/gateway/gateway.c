@@ -472,6 +472,19 @@ void gateway_drain(void *gateway, struct str uid, void (*done)(void *arg), void 
 
 /* --- numbers --- */
 
+int64_t gateway_in_flight_of(void *gateway, struct str uid)
+{
+    struct gateway *g = gateway;
+    struct upstream *u;
+    int64_t n;
+
+    pthread_mutex_lock(&g->mutex);
+    u = table_get(&g->upstreams, uid);
+    n = u ? atomic_load(&u->in_flight) : 0;
+    pthread_mutex_unlock(&g->mutex);
+    return n;
+}
+
 int64_t gateway_in_flight(struct gateway *g)
 {
     int64_t n = 0;

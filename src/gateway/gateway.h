@@ -26,6 +26,8 @@ struct net_addr gateway_addr(const struct gateway *g);
 void gateway_drain(void *gateway, struct str uid, void (*done)(void *arg), void *arg);
 /* Exposition text of the gateway's own series. From the control thread. */
 void gateway_metrics(struct gateway *g, struct buf *out);
+/* Requests in flight to the pod; 0 for one that is not known. From the control thread. */
+int64_t gateway_in_flight_of(void *gateway, struct str uid);
 /* Requests in flight to all pods. Any thread. */
 int64_t gateway_in_flight(struct gateway *g);
 /* Ends its thread; requests in flight are cut. */
