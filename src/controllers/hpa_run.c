@@ -16,16 +16,13 @@
 #define SELECTOR_MS 15000
 #define NEXT_MAX_MS 60000 /* farther apart, they follow something else */
 
-/* A status write that is not answered yet. */
-struct hpa_telling {
-    struct hpa_run *run; /* NULL: it has gone meanwhile */
-};
-
 void hpa_run_init(struct hpa_run *r, struct cluster *c, struct hpa_book *book, const char *kind,
                   struct str ns, struct str name)
 {
     r->cluster = c;
     r->book = book;
+    r->status.cluster = c;
+    r->status.manager = HPA_COMPONENT;
     r->owner.kind = kind;
     r->owner.ns = ns;
     r->owner.name = name;
@@ -38,9 +35,7 @@ void hpa_run_done(struct hpa_run *r)
     hpa_book_remove(r->book, r);
     if (r->writing)
         r->writing->run = NULL;
-    if (r->telling)
-        r->telling->run = NULL;
-    json_decref(r->status);
+    status_writer_done(&r->status);
     hpa_memory_done(&r->memory);
     decision_done(&r->last);
     decision_log_done(&r->log);
@@ -227,12 +222,7 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
     l->tree = json_incref((json_t *)(uintptr_t)object_view_of(&r->hpa, hpa));
     l->scene.now_ms = now;
     l->scene.mono_ms = loop_mono_ns(r->cluster->loop) / 1000000;
-    if (!r->telling && hpa->rv >= r->status_rv) { /* nobody else's word is overlooked */
-        json_decref(r->status);
-        r->status = NULL;
-    }
-    l->status =
-        r->status ? json_incref(r->status) : json_incref(json_object_get(l->tree, "status"));
+    l->status = json_incref((json_t *)(uintptr_t)status_newest(&r->status, hpa, l->tree));
     l->scene.was_scaled_to_zero =
         strcmp(json_text(find_condition(json_object_get(l->status, "conditions"), "ScaledToZero"),
                          "status", ""),
@@ -302,36 +292,6 @@ static void emit_events(struct hpa_look *l)
         r->events_ms = d->at_ms;
 }
 
-static void on_told(void *arg, const struct object *now, const struct err *err);
-
-static void send_status(struct hpa_run *r, const struct object *hpa)
-{
-    r->status_waits = false;
-    r->telling = mem_zalloc(sizeof(*r->telling));
-    r->telling->run = r;
-    cluster_write_status(r->cluster, hpa, r->status, HPA_COMPONENT, on_told, r->telling);
-}
-
-static void on_told(void *arg, const struct object *now, const struct err *err)
-{
-    struct hpa_telling *t = arg;
-    struct hpa_run *r = t->run;
-
-    if (r) {
-        r->telling = NULL;
-        if (now)
-            r->status_rv = now->rv;
-        if (err) { /* the next look begins from what is stored */
-            r->status_ms = 0;
-            json_decref(r->status);
-            r->status = NULL;
-        } else if (r->status_waits) {
-            send_status(r, now);
-        }
-    }
-    free(t);
-}
-
 /* What matters is written at once. A number that only moved: when the last write is a second old,
  * and not too many others do the same; after STATUS_MS in any case. */
 static void write_status_of(struct hpa_look *l)
@@ -340,17 +300,16 @@ static void write_status_of(struct hpa_look *l)
     struct hpa_run *r = l->run;
     int64_t age = d->at_ms - r->status_ms;
     bool now;
-    AUTO_JSON json_t *status = hpa_status_of(l->tree, l->status, d, &now);
+    json_t *status = hpa_status_of(l->tree, l->status, d, &now);
 
-    if (json_equal(status, l->status) ||
-        (!now && age < STATUS_MS && (age < SHOWN_MS || !hpa_book_may_tell(r->book, d->at_ms))))
+    if (!now && age < STATUS_MS &&
+        (age < SHOWN_MS || (l->status && json_equal(status, l->status)) ||
+         !hpa_book_may_tell(r->book, d->at_ms))) {
+        json_decref(status);
         return;
-    r->status_ms = d->at_ms;
-    json_decref(r->status);
-    r->status = json_incref(status);
-    r->status_waits = true;
-    if (!r->telling)
-        send_status(r, l->hpa);
+    }
+    if (status_say(&r->status, l->hpa, l->tree, status))
+        r->status_ms = d->at_ms;
 }
 
 /* Looks come with the rounds, or with a clock: as far apart as the last two. */

@@ -10,6 +10,7 @@
 #include "autoscale/hpa_pass.h"
 #include "base/list.h"
 #include "controllers/hpa_book.h"
+#include "controllers/status_writer.h"
 #include "kube/cluster.h"
 
 #define HPA_COMPONENT "horizontal-pod-autoscaler"
@@ -32,12 +33,8 @@ struct hpa_run {
     struct decision last;
     bool has_last;
     struct object_view hpa, target;
-    struct hpa_look *writing; /* its scale write is unanswered: no look may begin */
-    /* Our own newest status: what is stored may be older while a write is on its way. */
-    json_t *status;              /* NULL: as stored */
-    struct hpa_telling *telling; /* the write on its way, or NULL */
-    bool status_waits;           /* status is newer than that write */
-    uint64_t status_rv;          /* resourceVersion of our newest write that was answered */
+    struct hpa_look *writing;    /* its scale write is unanswered: no look may begin */
+    struct status_writer status; /* of the HPA */
     int64_t status_ms, events_ms, failing_ms, selector_ms;
     char *ambiguous; /* text, or NULL */
     /* after a write to the scale; may be NULL */
