@@ -315,7 +315,7 @@ static void start_controllers(struct instance *i)
                                       .web = web,
                                       .scaler = scaler,
                                       .addon_metrics = i->addon_metrics};
-    apiserver_set_metrics(i->api, &(struct metrics_api){.db = i->db});
+    i->world.samples = sample_hub_new(i->loop, i->db);
     i->world.hub = trigger_hub_new(c);
     i->controllers = controllers_new(&(struct scaledobject_deps){.world = &i->world,
                                                                  .rounds = i->rounds,
@@ -394,6 +394,7 @@ void instance_free(struct instance *i)
     otlp_free(i->otlp);
     controllers_free(i->controllers);
     trigger_hub_free(i->world.hub);
+    sample_hub_free(i->world.samples);
     rounds_free(i->rounds);
     node_free(i->node);
     gateway_free(i->gateway);

@@ -55,6 +55,8 @@ struct scaler {
     struct keda_verdict verdict;  /* that the scale write under way is of */
     char *active;                 /* names of what is active, for its event */
     struct loop_timer tick;       /* what no round brings */
+    struct loop_timer answer;     /* answers of several triggers are one look */
+    int64_t round_ms;             /* mono: of the last round; 0: none yet */
     struct loop_timer poll, sync; /* upstream timing: KEDA's loop, the HPA's */
     bool is_complete;             /* the round: every target answered */
     char last_warning[300], unknown_why[240];

@@ -39,17 +39,23 @@ static void on_round(void *arg, int64_t round_ms, bool complete)
     struct scaler *s = arg;
 
     s->is_complete = complete;
+    s->round_ms = so_mono_ms(s);
     if (!is_upstream(s))
         so_evaluate(s, round_ms, SO_BOTH);
 }
 
-/* A trigger that is asked elsewhere has another answer. */
+/* A trigger that is asked elsewhere has another answer, or a sample was pushed that it reads. */
 static void on_answer(void *arg)
 {
     struct scaler *s = arg;
 
-    if (!is_upstream(s))
-        evaluate_now(s, SO_BOTH);
+    if (!is_upstream(s) && !loop_timer_is_running(&s->answer))
+        loop_timer_start(&s->answer, 0);
+}
+
+static void on_answers(void *arg)
+{
+    evaluate_now(arg, SO_BOTH);
 }
 
 /* A trigger's metric has another name or target: the HPA is to be made anew. */
@@ -63,10 +69,10 @@ static void on_respec(void *arg)
 static void on_tick(void *arg)
 {
     struct scaler *s = arg;
-    bool has_rounds = false;
+    int64_t between = rounds_interval_ms(s->c->d.rounds);
+    bool has_rounds =
+        s->round_ms && so_mono_ms(s) - s->round_ms < 2 * (between > TICK_MS ? between : TICK_MS);
 
-    for (size_t i = 0; i < s->n; i++)
-        has_rounds |= trigger_is_builtin(s->triggers[i].t);
     if (!has_rounds)
         evaluate_now(s, SO_BOTH);
     loop_timer_start(&s->tick, TICK_MS);
@@ -183,6 +189,7 @@ void so_scaler_free(struct scaler *s)
 {
     rounds_unsubscribe(s->c->d.rounds, on_round, s);
     loop_timer_stop(&s->tick);
+    loop_timer_stop(&s->answer);
     loop_timer_stop(&s->poll);
     loop_timer_stop(&s->sync);
     table_del(&s->c->scalers, str_of(s->uid));
@@ -234,6 +241,7 @@ struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct obje
     s->run.scaled_arg = s;
     s->status.manager = SO_COMPONENT;
     loop_timer_init(&s->tick, loop, on_tick, s);
+    loop_timer_init(&s->answer, loop, on_answers, s);
     loop_timer_init(&s->poll, loop, on_poll, s);
     loop_timer_init(&s->sync, loop, on_sync, s);
     table_set(&c->scalers, o->uid, s);
@@ -262,6 +270,7 @@ void so_scaler_stop(struct scaler *s, const struct object *o)
         return;
     s->is_running = false;
     loop_timer_stop(&s->tick);
+    loop_timer_stop(&s->answer);
     loop_timer_stop(&s->poll);
     loop_timer_stop(&s->sync);
     drop_triggers(s->triggers, s->n);

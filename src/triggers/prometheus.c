@@ -159,6 +159,8 @@ static void done(struct trigger *t)
 {
     struct prometheus *p = (struct prometheus *)t;
 
+    sample_watch_free(p->watch);
+    p->watch = NULL;
     poll_done(&p->poll);
     promql_free(p->parsed);
     free(p->text);

@@ -68,6 +68,11 @@ static void sum_up(const struct prometheus *p, const struct promql_result *r,
     m->value = sum;
 }
 
+static void on_push(void *arg)
+{
+    trigger_tell(arg);
+}
+
 void prometheus_builtin_value(struct prometheus *p, int64_t now,
                               const struct trigger_target *target, struct decision_metric *m,
                               char *warning, size_t cap)
@@ -83,6 +88,9 @@ void prometheus_builtin_value(struct prometheus *p, int64_t now,
         return;
     }
     bare = promql_is_bare_selector(p->parsed);
+    if (!p->watch && p->t.w->samples)
+        p->watch = sample_hub_watch(p->t.w->samples, p->parsed, target->ns, target->name,
+                                    bare && p->t.is_average, on_push, &p->t);
     if (bare && p->t.is_average) {
         o.filter = is_of_target;
         o.filter_ctx = (void *)(uintptr_t)target;

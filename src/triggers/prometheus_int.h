@@ -9,9 +9,10 @@ struct prometheus {
     struct trigger t;
     struct http_poll poll;
     char *parse_error;
-    struct promql *parsed; /* NULL: not by us; another server may know more */
-    char *text;            /* of the query */
-    char *extra;           /* "&namespace=..&k=v" */
+    struct promql *parsed;      /* NULL: not by us; another server may know more */
+    char *text;                 /* of the query */
+    char *extra;                /* "&namespace=..&k=v" */
+    struct sample_watch *watch; /* built in; NULL: not asked yet */
 };
 
 /* prometheus_builtin.c */

@@ -16,6 +16,7 @@
 #include "promql/promql.h"
 #include "triggers/auth.h"
 #include "triggers/hub.h"
+#include "triggers/samples.h"
 #include "tsdb/tsdb.h"
 
 struct addon_metrics;
@@ -30,10 +31,11 @@ struct trigger_world {
     struct net_addr scaler;              /* the same of our own external scaler; none: len 0 */
     struct grpc_client *grpc;            /* to those of others; NULL: they cannot be asked */
     struct addon_metrics *addon_metrics; /* may be NULL */
-    struct trigger_hub *hub;   /* NULL: changes of Secrets are not seen, nothing is counted */
-    const char *cluster_ns;    /* of what a ClusterTriggerAuthentication names; NULL: "keda" */
-    const char *file_root;     /* of filePath; NULL: refused */
-    struct auth_tokens tokens; /* of ServiceAccounts; may be empty */
+    struct trigger_hub *hub;    /* NULL: changes of Secrets are not seen, nothing is counted */
+    struct sample_hub *samples; /* NULL: pushed samples wake nobody */
+    const char *cluster_ns;     /* of what a ClusterTriggerAuthentication names; NULL: "keda" */
+    const char *file_root;      /* of filePath; NULL: refused */
+    struct auth_tokens tokens;  /* of ServiceAccounts; may be empty */
 };
 
 struct trigger_target { /* the workload that is scaled */

@@ -171,3 +171,25 @@ def test_a_kill_within_a_stabilization_window_neither_ends_nor_prolongs_it(flyba
     f.kubectl("delete", "scaledobject" if owner == "ScaledObject" else "hpa", "web")
     wait_for("its history goes along", lambda: not any(m.get("data") for m in f.get("configmaps")["items"]
                                                        if m["metadata"]["name"].startswith("flyball-history-")), 10)
+
+
+# --- what no round brings ---
+
+def push(f, value):
+    body = {"resourceMetrics": [{"resource": {}, "scopeMetrics": [{"metrics": [{"name": "pushed_load", "gauge": {"dataPoints": [
+        {"asDouble": value, "timeUnixNano": str(time.time_ns())}]}}]}]}]}
+    r = urllib.request.Request(f"http://{f.env['FLYBALL_OTLP']}/v1/metrics", json.dumps(body).encode(),
+                               {"Content-Type": "application/json"})
+    assert urllib.request.urlopen(r, timeout=5).status == 200
+
+
+def test_a_pushed_sample_scales_what_nobody_scrapes_from_zero_on(flyball):
+    d = deployment(replicas=0)
+    del d["spec"]["template"]["metadata"]["annotations"]
+    create(flyball, d, scaledobject(minReplicaCount=0, cooldownPeriod=2, triggers=[{"type": "prometheus", "metadata": {
+        "serverAddress": "http://prometheus.istio-system.svc:9090", "query": "sum(pushed_load)", "threshold": "2"}}]))
+    wait_for("a first decision", lambda: "s0-prometheus" in explain(flyball), 10)
+    push(flyball, 7)
+    wait_for("four", lambda: replicas(flyball) == 4, 5)
+    push(flyball, 0)
+    wait_for("zero after the cooldown", lambda: replicas(flyball) == 0, 15)
