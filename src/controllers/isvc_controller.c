@@ -308,6 +308,15 @@ static void reject_mode(struct pass *p, const struct object *o, const json_t *is
     write_status(p, o, status);
 }
 
+/* disable-auto-update counts from the moment it was Ready. */
+static bool is_frozen(const json_t *isvc)
+{
+    const char *v = annotation(isvc, "serving.kserve.io/disable-auto-update");
+
+    return v && strcmp(v, "true") == 0 &&
+           strcmp(json_text(find_condition(isvc, "Ready"), "status", ""), "True") == 0;
+}
+
 static void reconcile(void *ctx, struct pass *p)
 {
     const struct object *o =
@@ -327,6 +336,8 @@ static void reconcile(void *ctx, struct pass *p)
         write_finalizer(p, o, w.isvc, true);
     } else if (stop && str_eq_nocase(str_of(stop), STR("true"))) {
         stop_workload(p, o, w.isvc);
+    } else if (is_frozen(w.isvc)) {
+        ; /* as it is: no object of it is looked at */
     } else {
         w.config = isvc_config(pass_cluster(p), &w.config_err);
         w.own = owner_reference(o);

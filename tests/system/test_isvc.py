@@ -85,6 +85,18 @@ def test_knative_mode_is_rejected_with_what_to_do(flyball):
     wait_for("then it runs", lambda: flyball.get("deploy", NAME), 10)
 
 
+def test_an_update_waits_where_the_annotation_says_so(flyball):
+    o = copy.deepcopy(ISVC)
+    o["metadata"]["annotations"].update({"serving.kserve.io/disable-auto-update": "true", "serving.kserve.io/autoscalerClass": "none"})
+    flyball.kubectl("create", "-f", "-", stdin=json.dumps(o))
+    wait_for("Ready", lambda: condition(flyball, "Ready")["status"] == "True", 20)
+    flyball.kubectl("patch", "isvc", "x", "--type", "merge", "-p", '{"spec":{"predictor":{"minReplicas":3}}}')
+    flyball.kubectl("create", "configmap", "later")  # what comes after has been seen
+    assert flyball.get("deploy", NAME)["spec"]["replicas"] == 2
+    flyball.kubectl("annotate", "isvc", "x", "serving.kserve.io/disable-auto-update-")
+    wait_for("then it follows", lambda: flyball.get("deploy", NAME)["spec"]["replicas"] == 3, 10)
+
+
 def test_stopping_takes_everything_away_and_back(flyball):
     isvc = yaml.safe_load((DATA / "golden" / "02-tutorial-otel" / "input.yaml").read_text())
     flyball.kubectl("create", "-f", "-", stdin=json.dumps(isvc))
