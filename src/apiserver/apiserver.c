@@ -172,7 +172,8 @@ static bool is_known_sub(const struct request *r)
 {
     return r->sub.n == 0 || (str_is(r->sub, "status") && r->kind->has_status) ||
            (str_is(r->sub, "scale") && r->kind->scale_spec) ||
-           (str_is(r->sub, "log") && r->kind->id == KIND_POD);
+           (str_is(r->sub, "log") && r->kind->id == KIND_POD) ||
+           (str_is(r->sub, "token") && r->kind->id == KIND_SERVICEACCOUNT && r->a->o.tokens);
 }
 
 static void serve_resource(struct apiserver *a, struct http_x *x)
@@ -199,6 +200,15 @@ static void serve_resource(struct apiserver *a, struct http_x *x)
         serve_log(r);
         return;
     }
+    if (str_is(r->sub, "token")) {
+        if (str_is(req->method, "POST")) {
+            serve_token(r);
+            return;
+        }
+        method_not_allowed(r);
+        request_free(r);
+        return;
+    }
     if (!reads && (r->name.n || str_is(req->method, "POST") || str_is(req->method, "DELETE"))) {
         serve_write(r);
         return;
@@ -218,21 +228,39 @@ static void serve_resource(struct apiserver *a, struct http_x *x)
     request_free(r);
 }
 
+/* ServiceAccounts are known, but there are no roles: here only the administrator may anything. */
+static void turn_away(struct apiserver *a, struct http_x *x)
+{
+    struct str auth = http_header_get(&http_x_request(x)->headers, "authorization");
+    struct buf b = BUF_INIT;
+    char user[300];
+
+    if (str_starts(auth, STR("Bearer ")) &&
+        is_service_account(a, str_skip(auth, 7), user, sizeof(user))) {
+        status_error(&b, 403, "Forbidden",
+                     "forbidden: User \"%s\" cannot access this API server: only its administrator "
+                     "can",
+                     user);
+        reply_body(x, 403, &b);
+        return;
+    }
+    status_error(&b, 401, "Unauthorized", "Unauthorized");
+    reply_body(x, 401, &b);
+}
+
 static void on_request(void *ctx, struct http_x *x)
 {
     struct apiserver *a = ctx;
     const struct http_request *req = http_x_request(x);
-    struct buf b = BUF_INIT;
 
     if (str_is(req->path, "/healthz") || str_is(req->path, "/livez") ||
         str_is(req->path, "/readyz")) {
         http_x_reply(x, 200, "text/plain; charset=utf-8", NULL, STR("ok"));
     } else if (!is_admin(a, req)) {
-        status_error(&b, 401, "Unauthorized", "Unauthorized");
-        reply_body(x, 401, &b);
+        turn_away(a, x);
     } else if (is_discovery(req->path)) {
         serve_discovery(a, x, req->path);
-    } else if (!serve_review(a, x, req->path) && !serve_metrics(a, x)) {
+    } else if (!serve_review(a, x, req->path) && !serve_tokens(a, x) && !serve_metrics(a, x)) {
         serve_resource(a, x);
     }
 }

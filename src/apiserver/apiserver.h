@@ -8,6 +8,7 @@
 #include "apiserver/metrics_api.h"
 #include "apiserver/pki.h"
 #include "apiserver/pod_logs.h"
+#include "apiserver/tokens.h"
 #include "net/http_server.h"
 #include "store/store.h"
 
@@ -18,6 +19,7 @@ struct apiserver_options {
     struct net_addr listen;
     struct tls_server *tls;
     const char *token;                 /* of the administrator */
+    const struct tokens *tokens;       /* of ServiceAccounts; NULL: none are issued */
     const struct pod_log_source *logs; /* may be NULL */
 };
 

@@ -60,6 +60,12 @@ void metrics_api_groups(struct apiserver *a, struct buf *b); /* ",{...}" for the
 /* APIGroup (version empty) or APIResourceList; false: not one of its groups. */
 bool metrics_api_discovery(struct apiserver *a, struct str group, struct str version,
                            struct buf *b);
+/* token_api.c */
+void serve_token(struct request *r); /* POST serviceaccounts/NAME/token; takes r over */
+/* TokenReview, /openid/v1/jwks and its description: true if it was one. */
+bool serve_tokens(struct apiserver *a, struct http_x *x);
+/* Whether the token is one of ours; its user in out. */
+bool is_service_account(const struct apiserver *a, struct str token, char *out, size_t cap);
 void close_watches(struct apiserver *a);
 
 #endif

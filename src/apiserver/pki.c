@@ -45,12 +45,26 @@ static int write_file(const char *path, const char *text, struct err *err)
     return 0;
 }
 
+char *pki_load(const char *dir, const char *name)
+{
+    AUTO_FREE char *path = mem_printf("%s/pki/%s", dir, name);
+
+    return read_file(path);
+}
+
+int pki_save(const char *dir, const char *name, const char *text, struct err *err)
+{
+    AUTO_FREE char *path = mem_printf("%s/pki/%s", dir, name);
+
+    return write_file(path, text, err);
+}
+
 static int save(const char *dir, const char *name, const char *ext, const char *text,
                 struct err *err)
 {
-    AUTO_FREE char *path = mem_printf("%s/pki/%s.%s", dir, name, ext);
+    AUTO_FREE char *file = mem_printf("%s.%s", name, ext);
 
-    return write_file(path, text, err);
+    return pki_save(dir, file, text, err);
 }
 
 static bool load(const char *dir, const char *name, struct tls_pair *p)
@@ -79,18 +93,17 @@ static int make(const char *dir, const char *name, const struct tls_pair *ca, co
 
 static int open_token(const char *dir, char **ret, struct err *err)
 {
-    AUTO_FREE char *path = mem_printf("%s/pki/token", dir);
     unsigned char raw[24];
     struct buf b = BUF_INIT;
 
-    *ret = read_file(path);
+    *ret = pki_load(dir, "token");
     if (*ret)
         return 0;
     rand_bytes(raw, sizeof(raw));
     for (size_t i = 0; i < sizeof(raw); i++)
         buf_printf(&b, "%02x", raw[i]);
     *ret = buf_take(&b, NULL);
-    return write_file(path, *ret, err);
+    return pki_save(dir, "token", *ret, err);
 }
 
 int pki_open(const char *dir, struct pki *p, struct err *err)

@@ -16,6 +16,9 @@ struct pki {
 
 int pki_open(const char *dir, struct pki *ret, struct err *err);
 void pki_done(struct pki *p);
+/* DIR/pki/NAME: its text, new, or NULL where there is none; and writes it, whole or not at all. */
+char *pki_load(const char *dir, const char *name);
+int pki_save(const char *dir, const char *name, const char *text, struct err *err);
 /* DIR/kubeconfig for an API server at addr. */
 int pki_write_kubeconfig(const struct pki *p, const char *dir, const struct net_addr *addr,
                          struct err *err);

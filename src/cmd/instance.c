@@ -27,6 +27,7 @@ struct instance {
     struct loop *loop;
     struct addresses addresses;
     struct pki pki;
+    struct tokens *tokens;
     struct tls_server *tls;
     struct store *store;
     struct apiserver *api;
@@ -45,6 +46,7 @@ struct instance {
     struct memstore memstore;
     struct addon_metrics *addon_metrics;
     bool takes_remote_write;
+    const char *auth_file_root;
     struct controllers *controllers;
 };
 
@@ -74,8 +76,11 @@ static int listen_on(struct instance *i, const char *given, const char *option, 
 
 static int open_api(struct instance *i, const struct net_addr *addr, struct err *err)
 {
-    struct apiserver_options o = {
-        .store = i->store, .listen = *addr, .tls = i->tls, .token = i->pki.token};
+    struct apiserver_options o = {.store = i->store,
+                                  .listen = *addr,
+                                  .tls = i->tls,
+                                  .token = i->pki.token,
+                                  .tokens = i->tokens};
 
     return apiserver_new(i->loop, &o, &i->api, err);
 }
@@ -92,6 +97,7 @@ static int open_state(struct instance *i, const struct instance_options *o, stru
         return r;
     store_cluster(i->store)->service_block = i->addresses.services;
     if ((r = pki_open(o->data_dir, &i->pki, err)) < 0 ||
+        (r = tokens_open(o->data_dir, &i->tokens, err)) < 0 ||
         (r = tls_server_new(str_of(i->pki.server.cert_pem), str_of(i->pki.server.key_pem),
                             str_of(i->pki.ca.cert_pem), &i->tls, err)) < 0 ||
         (r = listen_on(i, o->api_listen, "--api-listen", 6443, open_api, err)) < 0)
@@ -256,6 +262,7 @@ static int open_telemetry(struct instance *i, const struct instance_options *o, 
 
     i->db = tsdb_new(&(struct tsdb_options){.retention_ms = o->retention_ms});
     i->takes_remote_write = o->takes_remote_write;
+    i->auth_file_root = o->auth_file_root;
     ro.db = i->db;
     i->rounds = rounds_new(&ro);
     r = listen_on(i, o->gateway_listen, "--gateway-listen", 8080, open_gateway, err);
@@ -295,6 +302,20 @@ static void publish_ports(struct instance *i)
     isvc_bootstrap(c, &(struct isvc_endpoints){receiver_text, scaler_text});
 }
 
+/* For boundServiceAccountToken of TriggerAuthentications. */
+static int issue_token(void *ctx, struct str ns, struct str account, struct buf *token,
+                       int64_t *ret_expires_ms, struct err *err)
+{
+    struct instance *i = ctx;
+    int64_t now = loop_wall_ms(i->loop);
+    const struct object *o = cluster_get(store_cluster(i->store), KIND_SERVICEACCOUNT, ns, account);
+
+    if (!o)
+        return err_set(err, ERR_NOT_FOUND, "it does not exist");
+    *ret_expires_ms = now + TOKEN_SECONDS_DEFAULT * 1000;
+    return tokens_issue(i->tokens, o, NULL, now, TOKEN_SECONDS_DEFAULT, token, err);
+}
+
 static void start_controllers(struct instance *i)
 {
     struct cluster *c = store_cluster(i->store);
@@ -317,6 +338,8 @@ static void start_controllers(struct instance *i)
                                       .addon_metrics = i->addon_metrics};
     i->world.samples = sample_hub_new(i->loop, i->db);
     i->world.hub = trigger_hub_new(c);
+    i->world.tokens = (struct auth_tokens){issue_token, i};
+    i->world.file_root = i->auth_file_root;
     i->controllers = controllers_new(&(struct scaledobject_deps){.world = &i->world,
                                                                  .rounds = i->rounds,
                                                                  .in_flight = gateway_in_flight_of,
@@ -404,6 +427,7 @@ void instance_free(struct instance *i)
     store_close(i->store);
     tls_server_free(i->tls);
     tls_server_free(i->otlp_tls);
+    tokens_free(i->tokens);
     pki_done(&i->pki);
     addresses_close(&i->addresses);
     free(i);

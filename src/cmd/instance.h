@@ -20,7 +20,8 @@ struct instance_options {
     int64_t scrape_interval_ms;
     int64_t retention_ms; /* of samples; 0: 15 min, negative: for ever */
     bool takes_remote_write;
-    char **image_maps; /* "IMAGE=COMMAND", ends with NULL; may be NULL */
+    const char *auth_file_root; /* of filePath in TriggerAuthentications; NULL: refused */
+    char **image_maps;          /* "IMAGE=COMMAND", ends with NULL; may be NULL */
 };
 
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,

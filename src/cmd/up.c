@@ -58,6 +58,9 @@ static void usage(FILE *f)
         "      --enable-remote-write  take samples at /api/v1/write of the metrics port (whoever "
         "reaches it\n"
         "                          may then influence scaling)\n"
+        "      --filepath-auth-root-path DIR  where filePath of ClusterTriggerAuthentications may "
+        "read\n"
+        "                          (default: nowhere)\n"
         "      --pod-user USER     who runs the pods when flyball is root (default nobody)\n"
         "      --image-map I=CMD   run containers of image I with the command CMD (may be "
         "repeated)\n",
@@ -80,6 +83,7 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"scrape-interval", required_argument, NULL, 's'},
                                           {"retention", required_argument, NULL, 'r'},
                                           {"enable-remote-write", no_argument, NULL, 'W'},
+                                          {"filepath-auth-root-path", required_argument, NULL, 'F'},
                                           {"pod-user", required_argument, NULL, 'u'},
                                           {"image-map", required_argument, NULL, 'i'},
                                           {"help", no_argument, NULL, 'h'},
@@ -154,6 +158,9 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
             break;
         case 'W':
             u->o.takes_remote_write = true;
+            break;
+        case 'F':
+            u->o.auth_file_root = optarg;
             break;
         case 'u':
             u->o.pod_user = optarg;

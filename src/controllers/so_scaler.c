@@ -121,6 +121,18 @@ static struct formula *make_formula(const json_t *so, const struct keda_spec *sp
     return f;
 }
 
+/* Most often a typo, which changes nothing but what the user believes. */
+static void warn_unexpected(struct scaler *s, const struct object *o, const json_t *trigger)
+{
+    struct buf keys = BUF_INIT;
+
+    if (trigger_unexpected_keys(trigger, &keys))
+        event_emit(so_cluster(s->c), SO_COMPONENT, o, EVENT_WARNING, "KEDAScalerInfo",
+                   "the %s trigger does not know these keys of its metadata: %s",
+                   json_text(trigger, "type", ""), buf_cstr(&keys));
+    buf_done(&keys);
+}
+
 static bool make_triggers(struct scaler *s, const struct object *o, const json_t *so,
                           const struct keda_spec *spec, struct so_trigger *list, size_t *n,
                           struct err *err)
@@ -150,6 +162,7 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
             return false;
         event_emit(so_cluster(s->c), SO_COMPONENT, o, EVENT_NORMAL, "KEDAScalersStarted",
                    "Scaler %s is built", json_text(t, "type", ""));
+        warn_unexpected(s, o, t);
     }
     return true;
 }

@@ -131,14 +131,48 @@ static int64_t next_day(const struct zone *z, int64_t t, const struct civil *c)
     return next > t ? next : t + 60;
 }
 
+static bool fires_at(const struct schedule *s, const struct civil *c)
+{
+    return is_day(s, c) && has(s, 1, c->hour) && has(s, 0, c->minute);
+}
+
+/* Where the clocks leap between two instants (at most one change in between), and a time that they
+ * leap over is one of the schedule's: the instant of the leap. */
+static int64_t in_leap(const struct schedule *s, const struct zone *z, int64_t from, int64_t to)
+{
+    int64_t was = zone_offset(z, from), is = zone_offset(z, to);
+    struct civil c;
+
+    if (is <= was)
+        return SCHEDULE_NEVER;
+    while (to - from > 1) {
+        int64_t middle = from + (to - from) / 2;
+
+        if (zone_offset(z, middle) == was)
+            from = middle;
+        else
+            to = middle;
+    }
+    for (int64_t wall = to + was; wall < to + is; wall += 60) {
+        civil_of(wall, &c);
+        if (fires_at(s, &c))
+            return to;
+    }
+    return SCHEDULE_NEVER;
+}
+
 int64_t schedule_next(const struct schedule *s, const struct zone *z, int64_t after)
 {
-    int64_t t = after - ((after % 60) + 60) % 60 + 60, last;
+    int64_t t = after - ((after % 60) + 60) % 60 + 60, before = after, last, leap;
     struct civil c;
 
     civil_of(after, &c);
     last = civil_days(c.year + YEARS, 12, 31) * 86400;
     while (t <= last) {
+        leap = in_leap(s, z, before, t);
+        if (leap != SCHEDULE_NEVER)
+            return leap;
+        before = t;
         civil_of(t + zone_offset(z, t), &c);
         if (!is_day(s, &c))
             t = next_day(z, t, &c);

@@ -16,7 +16,8 @@ struct schedule {
 
 /* ERR_BAD_INPUT names the field. */
 int schedule_parse(struct str text, struct schedule *ret, struct err *err);
-/* The first time it fires strictly after that instant (unix seconds); NEVER: not within 5 years. */
+/* The first time it fires strictly after that instant (unix seconds); NEVER: not within 5 years.
+ * Times that the clocks leap over fire when they leap, so that none is left out. */
 int64_t schedule_next(const struct schedule *s, const struct zone *z, int64_t after_s);
 
 #endif

@@ -6,12 +6,10 @@ import crypt
 import http.server
 import json
 import pathlib
-import re
 import socket
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -365,3 +363,93 @@ def test_a_typo_in_a_triggerauthentication_is_told(flyball):
     r = flyball.kubectl("create", "-f", "-", stdin=yaml.safe_dump(bad), check=False)
     assert "secretTargetRefs" in r.stdout + r.stderr, r
     assert "FIELDS" in flyball.kubectl("explain", "triggerauthentication.spec").stdout
+
+
+def test_a_file_below_the_root_is_a_source_of_the_clusters_kind(flyball_factory, make_prometheus, tmp_path):
+    root = tmp_path / "parameters"
+    root.mkdir()
+    (root / "prom.json").write_text(json.dumps({"token": TOKEN}))
+    f = flyball_factory(args=["--filepath-auth-root-path", str(root)])
+    gate = Gate(make_prometheus({}).url)
+    create(f, deployment(), {"apiVersion": "keda.sh/v1alpha1", "kind": "ClusterTriggerAuthentication", "metadata": {"name": "prom"},
+                             "spec": {"filePath": "../parameters/prom.json"}},
+           scaledobject(gate.url, kind="ClusterTriggerAuthentication", authModes="bearer"))
+    wait_ready(f, "without '..'")
+    f.kubectl("patch", "cta", "prom", "--type", "merge", "-p", json.dumps({"spec": {"filePath": "prom.json"}}))
+    wait_for("three replicas", lambda: replicas(f) == 3, 10)
+    gate.close()
+    assert_untold(f, TOKEN)
+
+
+def claims(token):
+    part = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def test_a_token_of_a_serviceaccount_is_issued_sent_and_can_be_checked(flyball, make_prometheus):
+    f = flyball
+    gate = Gate(make_prometheus({}).url)
+    gate.status = 200
+    create(f, deployment(), authentication(boundServiceAccountToken=[{"parameter": "token", "serviceAccountName": "reader"}]),
+           scaledobject(gate.url, authModes="bearer"))
+    assert "no token of service account 'default/reader': it does not exist" in wait_ready(f, "missing required parameter")["message"]
+    f.kubectl("create", "serviceaccount", "reader")
+    sent = wait_for("a token is sent", lambda: gate.seen[-1]["Authorization"].removeprefix("Bearer "), 5)
+    uid = f.get("serviceaccount", "reader")["metadata"]["uid"]
+    c = claims(sent)
+    assert c["sub"] == "system:serviceaccount:default:reader" and c["exp"] - c["iat"] == 3600
+    assert c["kubernetes.io"]["serviceaccount"] == {"name": "reader", "uid": uid}
+    review = lambda token: json.loads(f.kubectl("create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", "-", stdin=json.dumps(
+        {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": {"token": token}})).stdout)["status"]
+    assert review(sent)["authenticated"] is True and review(sent)["user"]["username"] == c["sub"]
+    assert review(sent[:-4] + "AAAA")["authenticated"] is False
+    f.kubectl("delete", "serviceaccount", "reader")
+    assert review(sent)["authenticated"] is False
+    gate.close()
+    assert_untold(f, sent)
+
+
+def test_a_token_is_asked_for_as_kubectl_does_and_any_openid_client_can_check_it(flyball, tmp_path):
+    f = flyball
+    f.kubectl("create", "serviceaccount", "robot")
+    ask = lambda spec, check=True: f.kubectl("create", "--raw", "/api/v1/namespaces/default/serviceaccounts/robot/token", "-f", "-",
+                                             stdin=json.dumps({"spec": spec}), check=check)
+    got = json.loads(ask({"audiences": ["prometheus"], "expirationSeconds": 1200}).stdout)
+    assert got["kind"] == "TokenRequest" and got["spec"]["expirationSeconds"] == 1200
+    token = got["status"]["token"]
+    assert claims(token)["aud"] == ["prometheus"]
+    assert "less than 10 minutes" in ask({"expirationSeconds": 10}, check=False).stderr
+    assert "robot2" in f.kubectl("create", "--raw", "/api/v1/namespaces/default/serviceaccounts/robot2/token", "-f", "-",
+                                 stdin="{}", check=False).stderr
+    key = json.loads(f.kubectl("get", "--raw", "/openid/v1/jwks").stdout)["keys"][0]
+    assert_signed_by(key, token, tmp_path)
+    r = subprocess.run(["curl", "-sk", "-H", "Authorization: Bearer " + token, f"{server_of(f)}/api/v1/pods"], capture_output=True, text=True)
+    assert json.loads(r.stdout)["code"] == 403 and "system:serviceaccount:default:robot" in r.stdout
+
+
+def server_of(f):
+    return yaml.safe_load(pathlib.Path(f.env["KUBECONFIG"]).read_text())["clusters"][0]["cluster"]["server"]
+
+
+def der_integer(number):
+    number = number.lstrip(b"\0")
+    if number[0] >= 128:
+        number = b"\0" + number
+    return bytes([2, len(number)]) + number
+
+
+def assert_signed_by(key, token, directory):
+    """With openssl, which knows nothing of ours."""
+    def decode(text):
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+    signed, signature = token.rsplit(".", 1)
+    pair = der_integer(decode(signature)[:32]) + der_integer(decode(signature)[32:])
+    # SubjectPublicKeyInfo of P-256, then the point
+    spki = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004") + decode(key["x"]) + decode(key["y"])
+    (directory / "key.der").write_bytes(spki)
+    (directory / "signature").write_bytes(bytes([0x30, len(pair)]) + pair)
+    (directory / "signed").write_bytes(signed.encode())
+    for args in (["pkey", "-pubin", "-inform", "DER", "-in", "key.der", "-out", "key.pem"],
+                 ["dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "signed"]):
+        subprocess.run(["openssl", *args], cwd=directory, check=True, capture_output=True)

@@ -84,19 +84,30 @@ static void the_calendar_is_that_of_the_c_library(void **state)
     }
 }
 
-/* What `schedule_next` leaps over, this looks at. */
+static bool fires(const struct schedule *s, int64_t wall)
+{
+    struct civil c;
+    bool day, weekday, is_day;
+
+    civil_of(wall, &c);
+    day = s->fields[2] >> c.day & 1;
+    weekday = s->fields[4] >> c.weekday & 1;
+    is_day = s->any_day || s->any_weekday ? day && weekday : day || weekday;
+    return (s->fields[0] >> c.minute & 1) && (s->fields[1] >> c.hour & 1) && is_day &&
+           (s->fields[3] >> c.month & 1);
+}
+
+/* What `schedule_next` leaps over, this looks at: every minute, and those that the clocks leap
+ * over. */
 static int64_t scan(const struct schedule *s, const struct zone *z, int64_t after, int64_t end)
 {
     for (int64_t t = after - after % 60 + 60; t <= end; t += 60) {
-        struct civil c;
-        bool day, weekday, is_day;
+        int64_t was = zone_offset(z, t - 60 > after ? t - 60 : after), is = zone_offset(z, t);
 
-        civil_of(t + zone_offset(z, t), &c);
-        day = s->fields[2] >> c.day & 1;
-        weekday = s->fields[4] >> c.weekday & 1;
-        is_day = s->any_day || s->any_weekday ? day && weekday : day || weekday;
-        if ((s->fields[0] >> c.minute & 1) && (s->fields[1] >> c.hour & 1) && is_day &&
-            (s->fields[3] >> c.month & 1))
+        for (int64_t wall = t + was; wall < t + is; wall += 60)
+            if (fires(s, wall))
+                return t;
+        if (fires(s, t + is))
             return t;
     }
     return SCHEDULE_NEVER;
