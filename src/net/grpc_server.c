@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/table.h"
+#include "codec/base64.h"
 
 /* Readers of headers bound a block to 8 KiB or so; encoded a message may be three times as long. */
 #define MESSAGE_MAX 1000
@@ -100,11 +101,11 @@ static struct str cut(const char *message)
 
 /* Trailers, or an answer of trailers only where nothing was sent yet. */
 static void send_status(struct http_x *x, bool is_started, int code, const char *message,
-                        const char *accept)
+                        const char *accept, struct str details)
 {
-    struct http_header items[3];
+    struct http_header items[4];
     struct http_headers h = {items, 0};
-    struct buf text = BUF_INIT;
+    struct buf text = BUF_INIT, bin = BUF_INIT;
     char number[16];
 
     snprintf(number, sizeof(number), "%d", code);
@@ -114,21 +115,31 @@ static void send_status(struct http_x *x, bool is_started, int code, const char 
         items[h.n++] = (struct http_header){STR("grpc-message"), buf_str(&text)};
     if (accept)
         items[h.n++] = (struct http_header){STR("grpc-accept-encoding"), str_of(accept)};
+    if (details.n) {
+        base64_encode(&bin, details);
+        items[h.n++] = (struct http_header){STR("grpc-status-details-bin"), buf_str(&bin)};
+    }
     if (is_started)
         http_x_end(x, &h);
     else
         http_x_reply(x, 200, "application/grpc", &h, STR_NONE);
     buf_done(&text);
+    buf_done(&bin);
 }
 
-void grpc_x_end(struct grpc_x *x, int code, const char *message)
+void grpc_x_end_with(struct grpc_x *x, int code, const char *message, struct str details)
 {
     if (x->is_ended)
         return;
     x->is_ended = true;
     loop_timer_stop(&x->deadline);
     loop_timer_stop(&x->resume);
-    send_status(x->x, x->is_started, code, message, NULL);
+    send_status(x->x, x->is_started, code, message, NULL, details);
+}
+
+void grpc_x_end(struct grpc_x *x, int code, const char *message)
+{
+    grpc_x_end_with(x, code, message, STR_NONE);
 }
 
 void grpc_x_start(struct grpc_x *x)
@@ -349,7 +360,7 @@ static const struct entry *find(struct grpc_server *s, struct http_x *x)
                           STR_ARG(str_skip(path, (size_t)slash + 2)), STR_ARG(service));
     else
         text = mem_printf("unknown service %.*s", STR_ARG(service));
-    send_status(x, false, GRPC_UNIMPLEMENTED, text, NULL);
+    send_status(x, false, GRPC_UNIMPLEMENTED, text, NULL, STR_NONE);
     return NULL;
 }
 
@@ -370,11 +381,11 @@ static void begin(struct grpc_server *s, struct http_x *hx)
             "the message encoding '%.*s' is not known here: expected identity, gzip or zstd",
             STR_ARG(encoding));
 
-        send_status(hx, false, GRPC_UNIMPLEMENTED, text, "identity,gzip,zstd");
+        send_status(hx, false, GRPC_UNIMPLEMENTED, text, "identity,gzip,zstd", STR_NONE);
         return;
     }
     if (timeout.p && !grpc_timeout_parse(timeout, &ns)) {
-        send_status(hx, false, GRPC_INTERNAL, "grpc-timeout is malformed", NULL);
+        send_status(hx, false, GRPC_INTERNAL, "grpc-timeout is malformed", NULL, STR_NONE);
         return;
     }
     x = mem_zalloc(sizeof(*x));

@@ -79,6 +79,8 @@ void grpc_x_on_drain(struct grpc_x *x, void (*fn)(void *arg, struct grpc_x *x), 
 void grpc_x_start(struct grpc_x *x);
 /* Ends the call. message may be NULL; it is for people, UTF-8. */
 void grpc_x_end(struct grpc_x *x, int code, const char *message);
+/* With details: a google.rpc.Status in protobuf, which tells programs more (RetryInfo, ...). */
+void grpc_x_end_with(struct grpc_x *x, int code, const char *message, struct str details);
 /* The usual ends: one message and OK; the code and message of an error of ours. */
 void grpc_x_reply(struct grpc_x *x, struct str message);
 void grpc_x_fail(struct grpc_x *x, const struct err *err);
