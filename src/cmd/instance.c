@@ -13,7 +13,6 @@
 #include "controllers/controllers.h"
 #include "controllers/isvc.h"
 #include "gateway/gateway.h"
-#include "kube/columns.h"
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
@@ -317,14 +316,12 @@ static int issue_token(void *ctx, struct str ns, struct str account, struct buf 
     return tokens_issue(i->tokens, o, NULL, now, TOKEN_SECONDS_DEFAULT, token, err);
 }
 
-static void start_controllers(struct instance *i, const struct instance_options *o)
+static void start_controllers(struct instance *i)
 {
     struct cluster *c = store_cluster(i->store);
     struct net_addr web = web_addr(i->web), otlp = push_port_addr(i->otlp_port),
                     scaler = reachable(instance_scaler_addr(i));
 
-    if (o->has_new_columns)
-        kind_set_columns(KIND_SCALEDOBJECT, scaledobject_columns_new);
     apiserver_bootstrap(i->store);
     publish_ports(i);
     i->memstore = (struct memstore){.loop = i->loop,
@@ -343,13 +340,10 @@ static void start_controllers(struct instance *i, const struct instance_options 
     i->world.hub = trigger_hub_new(c);
     i->world.tokens = (struct auth_tokens){issue_token, i};
     i->world.file_root = i->auth_file_root;
-    i->controllers =
-        controllers_new(&(struct scaledobject_deps){.world = &i->world,
-                                                    .rounds = i->rounds,
-                                                    .sync_period_ms = o->sync_period_ms,
-                                                    .is_new_keda = o->has_new_columns,
-                                                    .in_flight = gateway_in_flight_of,
-                                                    .in_flight_ctx = i->gateway});
+    i->controllers = controllers_new(&(struct scaledobject_deps){.world = &i->world,
+                                                                 .rounds = i->rounds,
+                                                                 .in_flight = gateway_in_flight_of,
+                                                                 .in_flight_ctx = i->gateway});
     apiserver_set_metrics(
         i->api, &(struct metrics_api){.db = i->db, .external = external_metric, .ctx = i});
 }
@@ -376,7 +370,7 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
         instance_free(i);
         return r;
     }
-    start_controllers(i, o);
+    start_controllers(i);
     *ret = i;
     return 0;
 }
@@ -415,6 +409,8 @@ void instance_free(struct instance *i)
 {
     if (!i)
         return;
+    if (i->store)
+        store_drain(i->store);
     apiserver_free(i->api);
     web_free(i->web);
     push_port_free(i->otlp_port);

@@ -299,24 +299,28 @@ void db_commit(struct db *d, struct change *list)
     pthread_mutex_unlock(&d->mutex);
 }
 
+void db_drain(struct db *d)
+{
+    for (;;) {
+        pthread_mutex_lock(&d->mutex);
+        while (d->work || d->is_busy)
+            pthread_cond_wait(&d->idle, &d->mutex);
+        pthread_mutex_unlock(&d->mutex);
+        hand_back(d);
+        if (!d->s->first)
+            break;
+        d->s->flying = d->s->first;
+        db_commit(d, d->s->first);
+        d->s->first = d->s->last = NULL;
+    }
+}
+
 void db_close(struct db *d)
 {
     bool runs = !d->is_stopping;
 
     if (runs) {
-        /* what is queued is committed and answered before the thread ends */
-        for (;;) {
-            pthread_mutex_lock(&d->mutex);
-            while (d->work || d->is_busy)
-                pthread_cond_wait(&d->idle, &d->mutex);
-            pthread_mutex_unlock(&d->mutex);
-            hand_back(d);
-            if (!d->s->first)
-                break;
-            d->s->flying = d->s->first;
-            db_commit(d, d->s->first);
-            d->s->first = d->s->last = NULL;
-        }
+        db_drain(d);
         pthread_mutex_lock(&d->mutex);
         d->is_stopping = true;
         pthread_cond_signal(&d->wake);

@@ -119,6 +119,10 @@ static void commit_queued(void *arg)
     struct change *list = s->first;
 
     s->is_commit_posted = false;
+    if (s->is_closing) {
+        free(s);
+        return;
+    }
     if (!list || s->flying)
         return;
     s->first = s->last = NULL;
@@ -578,16 +582,19 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
     return 0;
 }
 
+void store_drain(struct store *s)
+{
+    if (s->db && (s->first || s->flying))
+        db_drain(s->db);
+}
+
 void store_close(struct store *s)
 {
     if (!s)
         return;
     loop_timer_stop(&s->sweep);
-    if (s->db) {
-        if (s->first && !s->flying)
-            commit_queued(s);
+    if (s->db)
         db_close(s->db);
-    }
     while (s->history_n > 0)
         drop_oldest(s);
     free(s->history);
@@ -610,5 +617,7 @@ void store_close(struct store *s)
         free_change(s->first);
         s->first = next;
     }
-    free(s);
+    s->is_closing = true;
+    if (!s->is_commit_posted) /* else commit_queued() is still posted, and frees it */
+        free(s);
 }

@@ -26,7 +26,10 @@ struct store_options {
 /* ERR_EXISTS: another instance holds the directory (the message names it). ERR_UNSUPPORTED: written
  * by a newer version. */
 int store_open(const struct store_options *o, struct store **ret, struct err *err);
-/* Commits what is queued, then closes. */
+/* Commits and answers everything that is queued, before it returns: when those who are answered are
+ * about to go. */
+void store_drain(struct store *s);
+/* Drains, then closes. */
 void store_close(struct store *s);
 /* The same objects through kube/cluster.h. */
 struct cluster *store_cluster(struct store *s);
