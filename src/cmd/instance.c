@@ -13,6 +13,7 @@
 #include "controllers/controllers.h"
 #include "controllers/isvc.h"
 #include "gateway/gateway.h"
+#include "kube/columns.h"
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
@@ -316,12 +317,14 @@ static int issue_token(void *ctx, struct str ns, struct str account, struct buf 
     return tokens_issue(i->tokens, o, NULL, now, TOKEN_SECONDS_DEFAULT, token, err);
 }
 
-static void start_controllers(struct instance *i)
+static void start_controllers(struct instance *i, const struct instance_options *o)
 {
     struct cluster *c = store_cluster(i->store);
     struct net_addr web = web_addr(i->web), otlp = push_port_addr(i->otlp_port),
                     scaler = reachable(instance_scaler_addr(i));
 
+    if (o->has_new_columns)
+        kind_set_columns(KIND_SCALEDOBJECT, scaledobject_columns_new);
     apiserver_bootstrap(i->store);
     publish_ports(i);
     i->memstore = (struct memstore){.loop = i->loop,
@@ -340,10 +343,13 @@ static void start_controllers(struct instance *i)
     i->world.hub = trigger_hub_new(c);
     i->world.tokens = (struct auth_tokens){issue_token, i};
     i->world.file_root = i->auth_file_root;
-    i->controllers = controllers_new(&(struct scaledobject_deps){.world = &i->world,
-                                                                 .rounds = i->rounds,
-                                                                 .in_flight = gateway_in_flight_of,
-                                                                 .in_flight_ctx = i->gateway});
+    i->controllers =
+        controllers_new(&(struct scaledobject_deps){.world = &i->world,
+                                                    .rounds = i->rounds,
+                                                    .sync_period_ms = o->sync_period_ms,
+                                                    .is_new_keda = o->has_new_columns,
+                                                    .in_flight = gateway_in_flight_of,
+                                                    .in_flight_ctx = i->gateway});
     apiserver_set_metrics(
         i->api, &(struct metrics_api){.db = i->db, .external = external_metric, .ctx = i});
 }
@@ -370,7 +376,7 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
         instance_free(i);
         return r;
     }
-    start_controllers(i);
+    start_controllers(i, o);
     *ret = i;
     return 0;
 }

@@ -55,6 +55,13 @@ static void usage(FILE *f)
         "      --scrape-interval D milliseconds between scrapes of a pod (default 250)\n"
         "      --retention D       how long samples are kept, like 15m or 6h (default 15m); 0: for "
         "ever\n"
+        "      --sync-period D     decide like the originals: the HPA each D (15s), KEDA each "
+        "pollingInterval\n"
+        "                          (default: after every round of scrapes)\n"
+        "      --scaledobject-columns tutorial|new  what kubectl get scaledobject prints: as KEDA "
+        "up to "
+        "2.15, or\n"
+        "                          from 2.16 on (default tutorial)\n"
         "      --enable-remote-write  take samples at /api/v1/write of the metrics port (whoever "
         "reaches it\n"
         "                          may then influence scaling)\n"
@@ -82,6 +89,8 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"otlp-max-message", required_argument, NULL, 'm'},
                                           {"scrape-interval", required_argument, NULL, 's'},
                                           {"retention", required_argument, NULL, 'r'},
+                                          {"sync-period", required_argument, NULL, 'y'},
+                                          {"scaledobject-columns", required_argument, NULL, 'O'},
                                           {"enable-remote-write", no_argument, NULL, 'W'},
                                           {"filepath-auth-root-path", required_argument, NULL, 'F'},
                                           {"pod-user", required_argument, NULL, 'u'},
@@ -155,6 +164,25 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
             }
             if (u->o.retention_ms == 0)
                 u->o.retention_ms = -1;
+            break;
+        case 'y':
+            if (!promql_parse_duration(str_of(optarg), &u->o.sync_period_ms) ||
+                u->o.sync_period_ms < 1000 || u->o.sync_period_ms > 3600000) {
+                fprintf(
+                    stderr,
+                    "flyball up: --sync-period '%s' is not a duration from 1s to 1h, like 15s\n",
+                    optarg);
+                return 2;
+            }
+            break;
+        case 'O':
+            u->o.has_new_columns = strcmp(optarg, "new") == 0;
+            if (!u->o.has_new_columns && strcmp(optarg, "tutorial") != 0) {
+                fprintf(stderr,
+                        "flyball up: --scaledobject-columns '%s' is neither tutorial nor new\n",
+                        optarg);
+                return 2;
+            }
             break;
         case 'W':
             u->o.takes_remote_write = true;

@@ -42,8 +42,12 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
         c, &(struct work_source){deps->world->db, deps->in_flight, deps->in_flight_ctx});
     all->scaledobject = scaledobject_controller_new(&so);
     all->triggerauth = triggerauth_controller_new(c, all->scaledobject);
-    all->hpa = hpa_controller_new(
-        &(struct hpa_controller_deps){c, deps->rounds, deps->world->db, all->book});
+    all->hpa =
+        hpa_controller_new(&(struct hpa_controller_deps){.cluster = c,
+                                                         .rounds = deps->rounds,
+                                                         .db = deps->world->db,
+                                                         .book = all->book,
+                                                         .sync_period_ms = deps->sync_period_ms});
     return all;
 }
 

@@ -35,7 +35,7 @@ static void look(struct autoscaler *a, int64_t now)
         return;
     a->looked_ms = now;
     hpa_values_read(l, a->c->d.db);
-    l->scene.may_look_again = l->ready > 1;
+    l->scene.may_look_again = l->ready > 1 && a->c->d.sync_period_ms == 0;
     hpa_look_decide(l);
     if (l->d.looks_again) {
         rounds_again(a->c->d.rounds, str_of(a->ns), str_of(a->target));
@@ -47,18 +47,22 @@ static void look(struct autoscaler *a, int64_t now)
 
 static void on_round(void *arg, int64_t round_ms, bool complete)
 {
+    const struct autoscaler *a = arg;
+
     (void)complete;
-    look(arg, round_ms);
+    if (a->c->d.sync_period_ms == 0)
+        look(arg, round_ms);
 }
 
 static void on_tick(void *arg)
 {
     struct autoscaler *a = arg;
-    int64_t now = loop_wall_ms(a->c->d.cluster->loop);
+    int64_t now = loop_wall_ms(a->c->d.cluster->loop),
+            period = a->c->d.sync_period_ms ? a->c->d.sync_period_ms : TICK_MS;
 
-    if (now - a->looked_ms >= TICK_MS / 2)
+    if (now - a->looked_ms >= period / 2)
         look(a, now);
-    loop_timer_start(&a->tick, TICK_MS);
+    loop_timer_start(&a->tick, period);
 }
 
 static void free_autoscaler(struct autoscaler *a)

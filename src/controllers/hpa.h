@@ -18,6 +18,7 @@ struct hpa_controller_deps {
     struct rounds *rounds;
     struct tsdb *db;
     struct hpa_book *book;
+    int64_t sync_period_ms; /* 0: see above; else one decision each of these */
 };
 
 struct hpa_controller *hpa_controller_new(const struct hpa_controller_deps *d);

@@ -21,6 +21,7 @@ struct scaledobject_deps {
     /* Requests in flight to the pod with this uid, as the gateway counts them; may be NULL. */
     int64_t (*in_flight)(void *ctx, struct str uid);
     void *in_flight_ctx;
+    bool is_new_keda; /* condition Paused begins as False, as from 2.18 on; else as Unknown */
 };
 
 struct scaledobject_controller *scaledobject_controller_new(const struct scaledobject_deps *d);

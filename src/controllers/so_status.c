@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "controllers/so_int.h"
 
 #define STATUS_MS 15000
 
-static const char *const initial[][2] = {
-    {"Ready", "Unknown"}, {"Active", "Unknown"}, {"Fallback", "Unknown"}, {"Paused", "Unknown"}};
+static const char *const initial[] = {"Ready", "Active", "Fallback", "Paused"};
 
 void so_set_condition(json_t *status, const char *type, const struct keda_condition *c)
 {
@@ -34,9 +34,12 @@ json_t *so_status_begin(struct scaler *s, const struct object *o, const json_t *
         list = json_array();
         json_object_set_new(status, "conditions", list);
     }
-    for (size_t i = 0; i < sizeof(initial) / sizeof(initial[0]); i++)
-        if (!find_condition(list, initial[i][0]))
-            set_condition(list, initial[i][0], initial[i][1], "", "", 0, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(initial); i++)
+        if (!find_condition(list, initial[i]))
+            set_condition(list, initial[i],
+                          s->c->d.is_new_keda && strcmp(initial[i], "Paused") == 0 ? "False"
+                                                                                   : "Unknown",
+                          "", "", 0, NULL);
     return status;
 }
 

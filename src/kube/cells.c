@@ -699,6 +699,22 @@ const struct column scaledobject_columns[] = {
     AGE_PATH,
     {0}};
 
+/* Those of KEDA from 2.16 on: all triggers and authentications, behind the conditions. */
+const struct column scaledobject_columns_new[] = {
+    NAME_COLUMN,
+    {"ScaleTargetKind", .path = ".status.scaleTargetKind"},
+    {"ScaleTargetName", .path = ".spec.scaleTargetRef.name"},
+    {"Min", "integer", ".spec.minReplicaCount"},
+    {"Max", "integer", ".spec.maxReplicaCount"},
+    {"Ready", .path = ".status.conditions[?(@.type==\"Ready\")].status"},
+    {"Active", .path = ".status.conditions[?(@.type==\"Active\")].status"},
+    {"Fallback", .path = ".status.conditions[?(@.type==\"Fallback\")].status"},
+    {"Paused", .path = ".status.conditions[?(@.type==\"Paused\")].status"},
+    {"Triggers", .path = ".status.triggersTypes"},
+    {"Authentications", .path = ".status.authenticationsTypes"},
+    AGE_PATH,
+    {0}};
+
 const struct column triggerauth_columns[] = {
     NAME_COLUMN,
     {"PodIdentity", .path = ".spec.podIdentity.provider"},

@@ -31,7 +31,8 @@ extern const struct column namespace_columns[], node_columns[], pod_columns[], s
     endpoints_columns[], secret_columns[], configmap_columns[], event_columns[],
     serviceaccount_columns[], deployment_columns[], replicaset_columns[], hpa_columns[],
     ingress_columns[], lease_columns[], endpointslice_columns[], crd_columns[],
-    inferenceservice_columns[], runtime_columns[], scaledobject_columns[], triggerauth_columns[],
-    clustertriggerauth_columns[], collector_columns[];
+    inferenceservice_columns[], runtime_columns[], scaledobject_columns[],
+    scaledobject_columns_new[], triggerauth_columns[], clustertriggerauth_columns[],
+    collector_columns[];
 
 #endif

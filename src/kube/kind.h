@@ -79,6 +79,8 @@ struct kind {
 };
 
 const struct kind *kind_of(enum kind_id id);
+/* Other printer columns than the table's, for the whole program: before anything is served. */
+void kind_set_columns(enum kind_id id, const struct column *columns);
 /* By the path of a request: group "" is core. Matches aliases too (then *ret_alias is set, else
  * NULL). NULL if nothing is served there. */
 const struct kind *kind_by_path(struct str group, struct str version, struct str plural,

@@ -264,6 +264,12 @@ const struct kind *kind_of(enum kind_id id)
     return k;
 }
 
+void kind_set_columns(enum kind_id id, const struct column *columns)
+{
+    kind_of(id);
+    filled[id].columns = columns;
+}
+
 static const struct kind_alias *find_alias(const struct kind *k, struct str version)
 {
     for (const struct kind_alias *a = k->aliases; a && a->version; a++)

@@ -100,14 +100,19 @@ class World:
         self.f.kubectl("annotate", "--overwrite", "scaledobject", name, *pairs)
 
 
-@pytest.fixture(scope="module")
-def w(tmp_path_factory):
-    f = Flyball(tmp_path_factory.mktemp("so") / "data").start()
-    world = World(f)
+def start_with_source(f):
+    w = World(f)
     source = workload("source")
     source["spec"]["template"]["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
     source["spec"]["template"]["spec"]["containers"] = [container("/usr/bin/python3", "-c", SOURCE)]
-    world.create(source)
+    w.create(source)
+    return w
+
+
+@pytest.fixture(scope="module")
+def w(tmp_path_factory):
+    f = Flyball(tmp_path_factory.mktemp("so") / "data").start()
+    world = start_with_source(f)
     yield world
     f.stop()
 
@@ -683,11 +688,7 @@ def test_columns_are_the_tutorials(w):
 
 def test_a_restart_keeps_what_was_known(flyball_factory):
     f = flyball_factory()
-    w = World(f)
-    source = workload("source")
-    source["spec"]["template"]["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
-    source["spec"]["template"]["spec"]["containers"] = [container("/usr/bin/python3", "-c", SOURCE)]
-    w.create(source)
+    w = start_with_source(f)
     w.say(load=4)
     w.create(workload("web", 2), scaled("web", [trigger("load")], cooldownPeriod=3600, pollingInterval=1,
                                         fallback={"failureThreshold": 1, "replicas": 3}))
@@ -701,3 +702,30 @@ def test_a_restart_keeps_what_was_known(flyball_factory):
     w.say(load=0)
     wait_for("cooling down, counted from before", lambda: w.is_condition("web", "Active", "False", "ScalerCooldown"), 15)
     assert w.replicas("web") >= 1 and w.so("web")["status"]["originalReplicaCount"] == 2
+
+
+def test_columns_of_newer_keda_by_an_option(flyball_factory):
+    f = flyball_factory(args=["--scaledobject-columns=new"])
+    w = World(f)
+    w.create(workload("web"), scaled("web", [trigger("x", name="a"), trigger("y", name="b")], minReplicaCount=1))
+    wait_for("the status", lambda: w.so("web")["status"]["triggersTypes"])
+    head, row = f.kubectl("get", "so", "web").stdout.splitlines()
+    assert head.split() == ["NAME", "SCALETARGETKIND", "SCALETARGETNAME", "MIN", "MAX", "READY", "ACTIVE", "FALLBACK", "PAUSED", "TRIGGERS",
+                            "AUTHENTICATIONS", "AGE"]
+    assert "prometheus" in row and w.condition("web", "Paused")["status"] == "False"
+    assert f.kubectl("get", "hpa", "keda-hpa-web").returncode == 0
+
+
+def test_the_originals_timing_by_an_option(flyball_factory):
+    f = flyball_factory(args=["--sync-period=3s"])
+    w = start_with_source(f)
+    w.say(load=0)
+    w.create(workload("web", 0), scaled("web", [trigger("load")], pollingInterval=2, cooldownPeriod=1))
+    wait_for("a look", lambda: w.is_condition("web", "Active", "False", "ScalerNotActive"))
+    w.say(load=5)
+    began = time.monotonic()
+    wait_for("one, by KEDA's loop", lambda: w.replicas("web") == 1, 8)
+    wait_for("three, by the HPA's sync", lambda: w.replicas("web") == 3, 8)
+    assert time.monotonic() - began > 0.5
+    w.say(load=0)
+    wait_for("zero, by KEDA's loop", lambda: w.replicas("web") == 0, 12)
