@@ -415,8 +415,7 @@ void instance_free(struct instance *i)
 {
     if (!i)
         return;
-    if (i->store)
-        store_drain(i->store);
+    store_drain(i->store);
     apiserver_free(i->api);
     web_free(i->web);
     push_port_free(i->otlp_port);

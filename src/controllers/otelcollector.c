@@ -61,7 +61,8 @@ static void drop_old_maps(struct pass *p, const struct object *o, size_t keep, c
     size_t kept = 1;
 
     cluster_each(pass_cluster(p), KIND_CONFIGMAP, o->ns, NULL, collect_map, &x);
-    qsort(x.items, x.n, sizeof(*x.items), newest_first);
+    if (x.n > 1)
+        qsort(x.items, x.n, sizeof(*x.items), newest_first);
     for (size_t i = 0; i < x.n; i++) {
         if (!str_is(x.items[i]->name, in_use) && kept++ >= keep)
             remove_child(p, KIND_CONFIGMAP, o->ns, x.items[i]->name, o->uid);

@@ -308,7 +308,7 @@ void db_drain(struct db *d)
         pthread_mutex_unlock(&d->mutex);
         hand_back(d);
         if (!d->s->first)
-            break;
+            return;
         d->s->flying = d->s->first;
         db_commit(d, d->s->first);
         d->s->first = d->s->last = NULL;

@@ -119,10 +119,6 @@ static void commit_queued(void *arg)
     struct change *list = s->first;
 
     s->is_commit_posted = false;
-    if (s->is_closing) {
-        free(s);
-        return;
-    }
     if (!list || s->flying)
         return;
     s->first = s->last = NULL;
@@ -482,6 +478,7 @@ static void cluster_unwatch_op(struct cluster *c, enum kind_id kind, cluster_wat
 }
 
 struct cluster_call {
+    struct store *s;
     cluster_done_fn *done;
     void *arg;
 };
@@ -491,6 +488,10 @@ static void cluster_answer(void *arg, const struct store_result *r)
     struct cluster_call *call = arg;
     struct err err = {.code = r->err_code};
 
+    if (call->s->is_closing) { /* who asked is gone */
+        free(call);
+        return;
+    }
     if (r->err_code)
         err_set(&err, r->err_code, "%.*s", STR_ARG(r->message));
     call->done(call->arg, r->now, r->err_code ? &err : NULL);
@@ -512,7 +513,7 @@ static void cluster_write_op(struct cluster *c, const struct cluster_write *w,
                                 .grace_s = w->verb == CLUSTER_DELETE ? w->grace_s : -1,
                                 .propagation = w->propagation};
 
-    *call = (struct cluster_call){done, arg};
+    *call = (struct cluster_call){store_of(c), done, arg};
     store_submit(store_of(c), &req, cluster_answer, call);
 }
 
@@ -584,8 +585,11 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
 
 void store_drain(struct store *s)
 {
-    if (s->db && (s->first || s->flying))
-        db_drain(s->db);
+    if (!s || !s->db)
+        return;
+    if (s->first && !s->flying)
+        commit_queued(s);
+    db_drain(s->db);
 }
 
 void store_close(struct store *s)
@@ -593,6 +597,8 @@ void store_close(struct store *s)
     if (!s)
         return;
     loop_timer_stop(&s->sweep);
+    s->is_closing = true;
+    store_drain(s);
     if (s->db)
         db_close(s->db);
     while (s->history_n > 0)
@@ -617,7 +623,9 @@ void store_close(struct store *s)
         free_change(s->first);
         s->first = next;
     }
-    s->is_closing = true;
-    if (!s->is_commit_posted) /* else commit_queued() is still posted, and frees it */
+    /* what is posted looks at it once more; a simulated loop drops what is posted */
+    if (loop_uv(s->o.loop))
+        loop_post(s->o.loop, free, s);
+    else
         free(s);
 }

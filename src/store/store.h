@@ -27,9 +27,10 @@ struct store_options {
  * by a newer version. */
 int store_open(const struct store_options *o, struct store **ret, struct err *err);
 /* Commits and answers everything that is queued, before it returns: when those who are answered are
- * about to go. */
+ * about to go. NULL is fine. */
 void store_drain(struct store *s);
-/* Drains, then closes. */
+/* Drains, then closes. What was written after the last store_drain is committed without an answer.
+ */
 void store_close(struct store *s);
 /* The same objects through kube/cluster.h. */
 struct cluster *store_cluster(struct store *s);

@@ -91,8 +91,8 @@ int db_open(struct store *s, struct db **ret, struct err *err);
 int db_load(struct db *d, struct store *s, struct err *err);
 /* Commits the list on the writer thread; then store_committed on the loop. */
 void db_commit(struct db *d, struct change *list);
-void db_drain(struct db *d); /* commits and answers what is queued, here and now */
-void db_close(struct db *d); /* drains first */
+void db_drain(struct db *d); /* commits and answers what is queued; waits for it */
+void db_close(struct db *d); /* drains */
 void store_committed(struct store *s, struct change *list, const struct err *err);
 
 #endif

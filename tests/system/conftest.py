@@ -135,7 +135,7 @@ def flyball_factory(tmp_path):
     yield make
     bad = [f for f in running if f.stop() not in (0, None, -signal.SIGKILL)]
     # also what a sanitizer finds at the end, like leaks
-    assert not bad, "\n".join(f"flyball ended with {f.process.returncode}\n{f.tail(60)}" for f in bad)
+    assert not bad, "\n".join(f"flyball ended with {f.process.returncode}\n{f.tail(150)}" for f in bad)
 
 
 @pytest.fixture
