@@ -12,6 +12,7 @@
 #define PAGE_MAX ((size_t)16 << 20)
 #define TIMEOUT_MS 10000
 #define TIMEOUT_MIN_MS 1000 /* of short intervals: a page may be slow once */
+#define EARLY_MS 2          /* two clocks in whole milliseconds */
 #define LATE_MAX_MS 100     /* a tick that is later is not at its multiple */
 
 enum health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
@@ -121,11 +122,9 @@ static void on_tick(void *arg)
 {
     struct target *t = arg;
     int64_t now = loop_wall_ms(t->c->o.loop), iv = t->interval_ms;
-    int64_t multiple = (now + iv / 2) / iv * iv, off = llabs(now - multiple);
-    bool in_time = off <= LATE_MAX_MS && off <= iv / 4;
+    int64_t multiple = (now + EARLY_MS) / iv * iv, late = now - multiple;
+    bool in_time = late <= LATE_MAX_MS && 4 * late <= 3 * iv;
 
-    if (!in_time)
-        multiple = now / iv * iv;
     loop_timer_start(&t->tick, multiple + iv - now);
     if (t->call)
         return;

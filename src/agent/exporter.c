@@ -17,7 +17,8 @@
 
 struct request {
     struct list link;
-    struct str bytes; /* owned */
+    struct str bytes;  /* owned */
+    int64_t pushed_ns; /* mono */
 };
 
 struct exporter {
@@ -120,6 +121,7 @@ void exporter_push(struct exporter *e, struct str request)
 
     make_room(e, request.n);
     r->bytes = str_n(str_dup(request), request.n);
+    r->pushed_ns = now_ns(e);
     list_add_tail(&e->queue, &r->link);
     e->n++;
     e->bytes += request.n;
@@ -213,26 +215,37 @@ static void give_up(struct exporter *e, size_t n, const char *why, int code, con
     e->dropped += n;
     e->said_dropped = e->dropped;
     drop_first(e, n);
-    e->interval_ms = 0;
+}
+
+/* How many of the first n wait for longer than max_elapsed_time. */
+static size_t expired(struct exporter *e, size_t n)
+{
+    int64_t max_ns = e->config->retry.max_elapsed_ms * 1000000;
+    size_t i = 0;
+
+    while (max_ns && i < n && now_ns(e) - request_at(e, i)->pushed_ns > max_ns)
+        i++;
+    return i;
 }
 
 static void failed(struct exporter *e, size_t n, int code, const char *message)
 {
     const struct agent_retry *r = &e->config->retry;
     int64_t delay_ms;
+    size_t old;
 
     if (!is_retryable(code) && n > 1) {
         e->alone = n;
     } else if (!is_retryable(code)) {
         give_up(e, n, "the receiver refuses it", code, message);
+        e->interval_ms = 0;
     } else if (!r->is_enabled || e->is_draining) {
         give_up(e, n, e->is_draining ? "the agent ends" : "retry_on_failure is off", code, message);
-    } else if (e->failing_ns && r->max_elapsed_ms &&
-               now_ns(e) - e->failing_ns > r->max_elapsed_ms * 1000000) {
-        give_up(e, n, "retried for too long", code, message);
-        e->failing_ns = 0;
     } else {
         delay_ms = next_delay_ms(e, code);
+        old = expired(e, n);
+        if (old)
+            give_up(e, old, "retried for too long", code, message);
         say_fails(e, code, message, delay_ms);
         loop_timer_start(&e->timer, delay_ms);
     }
