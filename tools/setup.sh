@@ -8,7 +8,7 @@ BUILD_PACKAGES="gcc g++ meson ninja-build pkg-config libuv1-dev node-llhttp libs
  ca-certificates tzdata"
 TEST_PACKAGES="clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev python3 python3-pytest
  python3-yaml python3-whisper graphite-web python3-kubernetes hey curl openssl nghttp2-client
- python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc procps iproute2 git jq zstd"
+ python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc procps iproute2 git jq zstd python3-pip"
 
 say() {
     printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*"
@@ -60,4 +60,22 @@ need_peer() {
     (cd "$PEERS/debs" && apt-get download -qq -o APT::Sandbox::User=root "$1" >/dev/null)
     dpkg-deb -x "$PEERS"/debs/"$1"_*.deb "$PEERS"
     [ -e "$PEERS/$2" ]
+}
+
+# The official OpenTelemetry clients, for the tests: npm's metric exporters in build/otel-js, the messages for Python's
+# grpcio in build/otel-py. Versions are pinned to what Debian's nodejs and python3-protobuf can run.
+need_otel_clients() {
+    if ! cmp -s tests/system/otel-js/package.json build/otel-js/installed.json; then
+        command -v npm >/dev/null || need_packages nodejs npm || return
+        say "fetching OpenTelemetry's exporters (npm, into build/otel-js)"
+        rm -rf build/otel-js
+        mkdir -p build/otel-js
+        cp tests/system/otel-js/package.json build/otel-js/
+        (cd build/otel-js && npm install --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) || return
+        cp tests/system/otel-js/package.json build/otel-js/installed.json
+    fi
+    [ -e build/otel-py/opentelemetry/proto/metrics ] && return 0
+    say "fetching OpenTelemetry's messages (pip, into build/otel-py)"
+    /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \
+        --target build/otel-py opentelemetry-proto==1.27.0
 }

@@ -17,6 +17,7 @@
 #include "kube/names.h"
 #include "node/leftovers.h"
 #include "node/node.h"
+#include "telemetry/otlp_grpc.h"
 #include "telemetry/otlp_http.h"
 #include "telemetry/own_service.h"
 #include "telemetry/push_port.h"
@@ -42,6 +43,8 @@ struct instance {
     bool otlp_wants_client_cert;
     struct otlp *otlp;
     struct otlp_http *otlp_http;
+    struct otlp_grpc *otlp_grpc;
+    struct grpc_server *otlp_methods, *scaler_methods; /* of the two ports */
     struct push_port *otlp_port, *scaler_port;
     struct trigger_world world;
     struct memstore memstore;
@@ -134,6 +137,7 @@ static void own_metrics(void *ctx, struct buf *out)
     gateway_metrics(i->gateway, out);
     otlp_metrics(i->otlp, out);
     otlp_http_metrics(i->otlp_http, out);
+    otlp_grpc_metrics(i->otlp_grpc, out);
     if (i->controllers)
         controllers_metrics(i->controllers, out);
     addon_metrics_write(i->addon_metrics, loop_wall_ms(i->loop), out);
@@ -183,6 +187,11 @@ static int open_web(struct instance *i, const struct net_addr *addr, struct err 
     return web_new(i->loop, &o, &i->web, err);
 }
 
+static bool take_grpc(void *ctx, struct http_x *x)
+{
+    return grpc_server_take(ctx, x);
+}
+
 static int open_otlp(struct instance *i, const struct net_addr *addr, struct err *err)
 {
     return push_port_new(i->loop,
@@ -190,7 +199,8 @@ static int open_otlp(struct instance *i, const struct net_addr *addr, struct err
                                                      .tls = i->otlp_tls,
                                                      .wants_client_cert = i->otlp_wants_client_cert,
                                                      .name = "otlp",
-                                                     .services = {{otlp_http_take, i->otlp_http}}},
+                                                     .services = {{take_grpc, i->otlp_methods},
+                                                                  {otlp_http_take, i->otlp_http}}},
                          &i->otlp_port, err);
 }
 
@@ -199,7 +209,8 @@ static int open_scaler(struct instance *i, const struct net_addr *addr, struct e
     return push_port_new(i->loop,
                          &(struct push_port_options){.listen = *addr,
                                                      .name = "scaler",
-                                                     .services = {{otlp_http_take, i->otlp_http}}},
+                                                     .services = {{take_grpc, i->scaler_methods},
+                                                                  {otlp_http_take, i->otlp_http}}},
                          &i->scaler_port, err);
 }
 
@@ -248,6 +259,11 @@ static int open_push_ports(struct instance *i, const struct instance_options *o,
     i->otlp = otlp_new(
         &(struct otlp_options){.loop = i->loop, .db = i->db, .cluster = store_cluster(i->store)});
     i->otlp_http = otlp_http_new(i->otlp, o->otlp_max_message);
+    i->otlp_grpc = otlp_grpc_new(i->otlp, o->otlp_max_message);
+    i->otlp_methods = grpc_server_new();
+    i->scaler_methods = grpc_server_new();
+    grpc_server_add(i->otlp_methods, otlp_grpc_service(i->otlp_grpc));
+    grpc_server_add(i->scaler_methods, otlp_grpc_service(i->otlp_grpc));
     if (r == 0)
         r = listen_on(i, o->otlp_listen, "--otlp-listen", 4317, open_otlp, err);
     if (r == 0)
@@ -261,7 +277,9 @@ static int open_telemetry(struct instance *i, const struct instance_options *o, 
         .cluster = store_cluster(i->store), .http = i->http, .interval_ms = o->scrape_interval_ms};
     int r;
 
-    i->db = tsdb_new(&(struct tsdb_options){.retention_ms = o->retention_ms});
+    i->db = tsdb_new(&(struct tsdb_options){.retention_ms = o->retention_ms,
+                                            .max_bytes = o->max_samples_bytes,
+                                            .max_series = o->max_series});
     i->takes_remote_write = o->takes_remote_write;
     i->auth_file_root = o->auth_file_root;
     ro.db = i->db;
@@ -420,6 +438,9 @@ void instance_free(struct instance *i)
     web_free(i->web);
     push_port_free(i->otlp_port);
     push_port_free(i->scaler_port);
+    grpc_server_free(i->otlp_methods);
+    grpc_server_free(i->scaler_methods);
+    otlp_grpc_free(i->otlp_grpc);
     otlp_http_free(i->otlp_http);
     otlp_free(i->otlp);
     controllers_free(i->controllers);

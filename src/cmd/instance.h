@@ -18,7 +18,8 @@ struct instance_options {
     size_t otlp_max_message;                                   /* bytes; 0: 64 MiB */
     const char *pod_user;                                      /* NULL: the default when root */
     int64_t scrape_interval_ms;
-    int64_t retention_ms;   /* of samples; 0: 15 min, negative: for ever */
+    int64_t retention_ms;                 /* of samples; 0: 15 min, negative: for ever */
+    size_t max_samples_bytes, max_series; /* 0: the store's own */
     int64_t sync_period_ms; /* 0: decisions follow rounds; else the originals' timing */
     bool takes_remote_write;
     const char *auth_file_root; /* of filePath in TriggerAuthentications; NULL: refused */

@@ -62,6 +62,8 @@ static void usage(FILE *f)
         "up to "
         "2.15, or\n"
         "                          from 2.16 on (default tutorial)\n"
+        "      --max-samples N     MiB of memory for samples (default 512)\n"
+        "      --max-series N      how many series pushes may make (default 1000000)\n"
         "      --enable-remote-write  take samples at /api/v1/write of the metrics port (whoever "
         "reaches it\n"
         "                          may then influence scaling)\n"
@@ -86,6 +88,8 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"otlp-tls-cert", required_argument, NULL, 'c'},
                                           {"otlp-tls-key", required_argument, NULL, 'k'},
                                           {"otlp-client-ca", required_argument, NULL, 'C'},
+                                          {"max-samples", required_argument, NULL, 'M'},
+                                          {"max-series", required_argument, NULL, 'n'},
                                           {"otlp-max-message", required_argument, NULL, 'm'},
                                           {"scrape-interval", required_argument, NULL, 's'},
                                           {"retention", required_argument, NULL, 'r'},
@@ -98,7 +102,7 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     size_t maps = 0;
-    uint64_t mib;
+    uint64_t mib, number;
     int c;
 
     u->o.scrape_interval_ms = 250;
@@ -134,6 +138,23 @@ static int parse(int argc, char **argv, struct up *u, const char **dir)
             break;
         case 'C':
             u->o.otlp_client_ca = optarg;
+            break;
+        case 'M':
+            if (!str_to_u64(str_of(optarg), &mib) || mib < 1 || mib > 1048576) {
+                fprintf(stderr, "flyball up: --max-samples '%s' is not a number of MiB from 1 on\n",
+                        optarg);
+                return 2;
+            }
+            u->o.max_samples_bytes = (size_t)mib << 20;
+            break;
+        case 'n':
+            if (!str_to_u64(str_of(optarg), &number) || number < 1 || number > 100000000) {
+                fprintf(stderr,
+                        "flyball up: --max-series '%s' is not a number from 1 to 100000000\n",
+                        optarg);
+                return 2;
+            }
+            u->o.max_series = (size_t)number;
             break;
         case 'm':
             if (!str_to_u64(str_of(optarg), &mib) || mib < 4 || mib > 1024) {

@@ -91,6 +91,7 @@ const char *otlp_bound_text(double v, char out[OTLP_BOUND_MAX]);
 
 /* Fields of the answer: ExportMetricsServiceResponse, and google.rpc.Status, in either encoding. */
 void otlp_write_response(struct buf *out, bool json, size_t rejected, struct str message);
-void otlp_write_status(struct buf *out, bool json, int grpc_code, struct str message);
+/* retry_s > 0: with a google.rpc.RetryInfo. */
+void otlp_write_status(struct buf *out, bool json, int grpc_code, struct str message, int retry_s);
 
 #endif

@@ -157,15 +157,33 @@ void otlp_write_response(struct buf *out, bool json, size_t rejected, struct str
     buf_done(&partial);
 }
 
-/* google.rpc.Status: {1: code, 2: message}. */
-void otlp_write_status(struct buf *out, bool json, int code, struct str message)
+#define RETRY_INFO "type.googleapis.com/google.rpc.RetryInfo"
+
+/* google.rpc.Status: {1: code, 2: message, 3: details Any {1: type, 2: value}}; the value is a
+ * RetryInfo {1: delay Duration {1: seconds}}. */
+void otlp_write_status(struct buf *out, bool json, int code, struct str message, int retry_s)
 {
+    struct buf duration = BUF_INIT, info = BUF_INIT, any = BUF_INIT;
+
     if (json) {
         buf_printf(out, "{\"code\":%d,\"message\":", code);
         json_write_str(out, message);
+        if (retry_s > 0)
+            buf_printf(out, ",\"details\":[{\"@type\":\"" RETRY_INFO "\",\"retryDelay\":\"%ds\"}]",
+                       retry_s);
         buf_add_char(out, '}');
-    } else {
-        pb_put_varint(out, 1, (uint64_t)code);
-        pb_put_bytes(out, 2, message);
+        return;
     }
+    pb_put_varint(out, 1, (uint64_t)code);
+    pb_put_bytes(out, 2, message);
+    if (retry_s > 0) {
+        pb_put_varint(&duration, 1, (uint64_t)retry_s);
+        pb_put_bytes(&info, 1, buf_str(&duration));
+        pb_put_bytes(&any, 1, STR(RETRY_INFO));
+        pb_put_bytes(&any, 2, buf_str(&info));
+        pb_put_bytes(out, 3, buf_str(&any));
+    }
+    buf_done(&duration);
+    buf_done(&info);
+    buf_done(&any);
 }

@@ -12,6 +12,7 @@
 
 #define HELD_MAX ((size_t)192 << 20) /* bodies of all requests that are being received */
 #define RETRY_AFTER "5"
+#define RETRY_AFTER_S 5
 
 static const int statuses[] = {200, 400, 405, 413, 415, 429};
 
@@ -66,7 +67,7 @@ static void fail(struct otlp_http *h, struct http_x *x, bool is_json, int status
     struct http_headers extra = {&later, 1};
     struct buf b = BUF_INIT;
 
-    otlp_write_status(&b, is_json, code, str_of(message));
+    otlp_write_status(&b, is_json, code, str_of(message), status == 429 ? RETRY_AFTER_S : 0);
     answer(h, x, status, type_of(is_json), status == 429 ? &extra : NULL, buf_str(&b));
     buf_done(&b);
 }

@@ -123,6 +123,28 @@ def test_the_size_limit_can_be_set(flyball_factory):
     assert post(f.env["FLYBALL_OTLP"], gzip.compress(more), headers={"content-encoding": "gzip"})[0] == 413
 
 
+def test_a_full_store_refuses_and_says_so(flyball_factory):
+    f = flyball_factory(args=["--max-series", "3"])
+    otlp = f.env["FLYBALL_OTLP"]
+    answers = [json.loads(post(otlp, gauge("g", i, {"n": str(i)}))[2]) for i in range(5)]
+    assert answers[0] == {} and "the store is full" in answers[-1]["partialSuccess"]["errorMessage"]
+    assert post(otlp, gauge("g", 9, {"n": "0"}))[2] == b"{}"  # known ones go on
+    assert value(f, 'g{n="0"}') == 9
+    f.stop()
+    f = flyball_factory("small", args=["--max-samples", "1"])
+    otlp = f.env["FLYBALL_OTLP"]
+
+    def many(start):
+        points = [{"timeUnixNano": str(time.time_ns()), "asInt": 1, "attributes": [
+            {"key": "n", "value": {"stringValue": f"{start}-{i}"}}]} for i in range(2000)]
+        return json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+            {"name": "g", "gauge": {"dataPoints": points}}]}]}]})
+    statuses = [post(otlp, many(i)) for i in range(4)]
+    status, headers, body = statuses[-1]
+    assert status == 429 and headers["retry-after"] == "5"
+    assert json.loads(body)["code"] == 14 and json.loads(body)["details"][0]["retryDelay"] == "5s"
+
+
 def test_one_connection_serves_many_requests_and_bad_ones_between(f):
     host, _, port = f.otlp.rpartition(":")
     c = http.client.HTTPConnection(host, int(port), timeout=10)
