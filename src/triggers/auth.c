@@ -37,28 +37,44 @@ bool auth_depends_on(const struct auth *a, enum kind_id kind, struct str ns, str
     return false;
 }
 
-static void scrub_table(const struct table *t, char *text)
+/* Of the parameters these are no secrets, and may well be words of any text. */
+static bool is_open(struct str param)
 {
-    size_t i = 0;
-    void *v;
+    static const char *const open[] = {
+        "username", "ca",        "cert",   "caCert",   "tlsClientCert", "customAuthHeader",
+        "authMode", "authModes", "scopes", "clientID", "oauthTokenURI"};
 
-    while (table_next(t, &i, NULL, &v)) {
-        size_t n = strlen(v);
+    for (size_t i = 0; i < ARRAY_LEN(open); i++)
+        if (str_is(param, open[i]))
+            return true;
+    return false;
+}
 
-        if (n < SCRUB_MIN)
-            continue;
-        for (char *at = strstr(text, v); at; at = strstr(at, v)) {
-            memset(at, '*', 3);
-            memmove(at + 3, at + n, strlen(at + n) + 1);
-            at += 3;
-        }
+static void scrub(char *text, const char *secret)
+{
+    size_t n = strlen(secret);
+
+    if (n < SCRUB_MIN)
+        return;
+    for (char *at = strstr(text, secret); at; at = strstr(at, secret)) {
+        memset(at, '*', 3);
+        memmove(at + 3, at + n, strlen(at + n) + 1);
+        at += 3;
     }
 }
 
 void auth_scrub(const struct auth *a, char *text)
 {
-    scrub_table(&a->params, text);
-    scrub_table(&a->env, text);
+    struct str name;
+    size_t i = 0;
+    void *v;
+
+    while (table_next(&a->params, &i, &name, &v))
+        if (!is_open(name))
+            scrub(text, v);
+    i = 0;
+    while (table_next(&a->env, &i, NULL, &v))
+        scrub(text, v);
 }
 
 void auth_done(struct auth *a)
@@ -343,14 +359,31 @@ static int from_object(const struct auth_options *o, struct auth *a, struct err 
     return code < 0 ? err_wrap(err, "%s '%.*s'", kind_of(kind)->kind, STR_ARG(name)) : 0;
 }
 
-int auth_resolve(const struct auth_options *o, struct auth *a, struct err *err)
+/* Of the container's variables only those that a key of the metadata names. */
+static int named_env(const struct auth_options *o, struct auth *a, struct err *err)
 {
     struct auth_env_options env = {o->cluster, o->ns, o->scale_target,
                                    json_text(o->scale_target, "envSourceContainerName", "")};
-    int code = 0;
+    struct table all = TABLE_INIT;
+    int code = auth_env(&env, a, &all, err);
+    const char *key;
+    const json_t *v;
 
-    if (has_env_key(o->trigger))
-        code = auth_env(&env, a, &a->env, err);
+    json_members (json_object_get(o->trigger, "metadata"), key, v) {
+        struct str name = str_trim(json_strv(v));
+        const char *value = name.n ? table_get(&all, name) : NULL;
+
+        if (str_ends(str_of(key), STR("FromEnv")) && value)
+            auth_table_set(&a->env, name, str_of(value));
+    }
+    auth_table_done(&all);
+    return code;
+}
+
+int auth_resolve(const struct auth_options *o, struct auth *a, struct err *err)
+{
+    int code = has_env_key(o->trigger) ? named_env(o, a, err) : 0;
+
     if (code == 0 && *json_text(o->trigger, "authenticationRef.name", ""))
         code = from_object(o, a, err);
     a->digest = digest_of(&a->params, 1) ^ digest_of(&a->env, 3) * 3 ^

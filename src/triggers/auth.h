@@ -20,13 +20,12 @@ struct auth_source {
 };
 
 struct auth {
-    struct table params;  /* parameter -> char *, trimmed, never empty */
-    struct table env;     /* of the container; not trimmed */
-    struct buf missing;   /* "secret 'a' has no key 'b'; ...": why parameters are absent */
-    char *pod_identity;   /* provider; NULL: none */
-    int64_t expires_ms;   /* wall: resolve again before; 0: never */
-    uint64_t digest;      /* of params and env: equal where these are */
-    bool reads_other_env; /* some container's environment was looked at */
+    struct table params; /* parameter -> char *, trimmed, never empty */
+    struct table env;    /* of the container; not trimmed */
+    struct buf missing;  /* "secret 'a' has no key 'b'; ...": why parameters are absent */
+    char *pod_identity;  /* provider; NULL: none */
+    int64_t expires_ms;  /* wall: resolve again before; 0: never */
+    uint64_t digest;     /* of params and env: equal where these are */
     struct auth_source *sources;
     size_t n_sources, sources_cap;
 };
@@ -60,7 +59,8 @@ void auth_done(struct auth *a);
 /* NULL: absent. Borrowed from a. */
 const char *auth_param(const struct auth *a, const char *name);
 void auth_set_param(struct auth *a, const char *name, struct str value);
-/* Replaces every secret of at least four characters in text (NUL-terminated) by "***". */
+/* Replaces every secret of at least four characters in text (NUL-terminated) by "***"; parameters
+ * that are none, such as username, stay. */
 void auth_scrub(const struct auth *a, char *text);
 bool auth_depends_on(const struct auth *a, enum kind_id kind, struct str ns, struct str name);
 

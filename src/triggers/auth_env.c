@@ -188,7 +188,6 @@ int auth_env(const struct auth_env_options *o, struct auth *a, struct table *ret
     size_t i;
     int code = 0;
 
-    a->reads_other_env = true;
     if (k)
         auth_add_source(a, k->id, o->ns, name);
     if (!c)

@@ -136,6 +136,8 @@ static bool fires_at(const struct schedule *s, const struct civil *c)
     return is_day(s, c) && has(s, 1, c->hour) && has(s, 0, c->minute);
 }
 
+#define LEAP_MAX 90000 /* Samoa once left out a whole day */
+
 /* Where the clocks leap between two instants (at most one change in between), and a time that they
  * leap over is one of the schedule's: the instant of the leap. */
 static int64_t in_leap(const struct schedule *s, const struct zone *z, int64_t from, int64_t to)
@@ -143,7 +145,7 @@ static int64_t in_leap(const struct schedule *s, const struct zone *z, int64_t f
     int64_t was = zone_offset(z, from), is = zone_offset(z, to);
     struct civil c;
 
-    if (is <= was)
+    if (is <= was || is - was > LEAP_MAX)
         return SCHEDULE_NEVER;
     while (to - from > 1) {
         int64_t middle = from + (to - from) / 2;

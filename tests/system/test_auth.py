@@ -174,6 +174,12 @@ class Gate:
         self.http.server_close()
 
 
+@pytest.fixture(autouse=True)
+def talkative(monkeypatch):
+    """What is not told at level debug is told at none."""
+    monkeypatch.setenv("FLYBALL_LOG", "debug")
+
+
 @pytest.fixture
 def make_prometheus(tmp_path):
     running = []

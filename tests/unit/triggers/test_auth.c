@@ -342,6 +342,29 @@ static void the_digest_changes_with_what_is_resolved_and_with_nothing_else(void 
     auth_done(&a);
 }
 
+static void keys_from_the_environment_take_what_they_name_and_no_more(void **state)
+{
+    struct fake *f = *state;
+    AUTO_JSON json_t *trigger =
+        json_pack("{s:s,s:{s:s,s:s,s:s}}", "type", "prometheus", "metadata", "serverAddressFromEnv",
+                  "URL", "queryFromEnv", "NONE", "threshold", "HOME");
+    AUTO_JSON json_t *target =
+        json_pack("{s:s,s:s}", "name", "web", "envSourceContainerName", "second");
+    struct auth_options o = {
+        .cluster = &f->cluster, .ns = STR("ns"), .trigger = trigger, .scale_target = target};
+    struct auth a = {0};
+    struct err err = ERR_INIT;
+
+    put_target(f, "[{'name':'first','env':[{'name':'URL','value':'wrong'}]},"
+                  "{'name':'second','env':[{'name':'URL','value':'http://p'},"
+                  "{'name':'HOME','value':'/root'}]}]");
+    assert_true(auth_is_needed(trigger));
+    assert_int_equal(auth_resolve(&o, &a, &err), 0);
+    assert_string_equal((char *)table_get(&a.env, STR("URL")), "http://p");
+    assert_int_equal(a.env.count, 1);
+    auth_done(&a);
+}
+
 static void no_secret_is_left_in_a_text(void **state)
 {
     struct auth a = {0};
@@ -350,6 +373,7 @@ static void no_secret_is_left_in_a_text(void **state)
     (void)state;
     auth_set_param(&a, "p", STR("s3cr3t"));
     auth_set_param(&a, "q", STR("x")); /* too short to be one */
+    auth_set_param(&a, "username", STR("s3cr3"));
     auth_table_set(&a.env, STR("E"), STR("says"));
     auth_scrub(&a, text);
     assert_string_equal(text, "it ***: *** and ***, x, s3cr3");
@@ -370,6 +394,7 @@ int main(void)
         T(tokens_are_asked_for_and_renewed_before_they_end),
         T(sources_that_do_not_exist_here_are_refused),
         T(the_digest_changes_with_what_is_resolved_and_with_nothing_else),
+        T(keys_from_the_environment_take_what_they_name_and_no_more),
         T(no_secret_is_left_in_a_text),
     };
 
