@@ -24,6 +24,7 @@
 #include "telemetry/web.h"
 #include "triggers/addon_metrics.h"
 #include "triggers/memstore.h"
+#include "triggers/scaler_face.h"
 
 struct instance {
     struct loop *loop;
@@ -49,6 +50,7 @@ struct instance {
     struct trigger_world world;
     struct memstore memstore;
     struct addon_metrics *addon_metrics;
+    struct scaler_face *scaler_face;
     bool takes_remote_write;
     const char *auth_file_root;
     struct controllers *controllers;
@@ -267,6 +269,11 @@ static int open_push_ports(struct instance *i, const struct instance_options *o,
     if (r == 0)
         r = listen_on(i, o->otlp_listen, "--otlp-listen", 4317, open_otlp, err);
     if (r == 0)
+        r = scaler_face_new(&(struct scaler_service_options){.loop = i->loop,
+                                                             .db = i->db,
+                                                             .metrics = i->addon_metrics},
+                            i->scaler_methods, &i->scaler_face, err);
+    if (r == 0)
         r = listen_on(i, o->scaler_listen, "--scaler-listen", 4318, open_scaler, err);
     return r;
 }
@@ -426,6 +433,7 @@ struct net_addr instance_scaler_addr(const struct instance *i)
 
 void instance_stop(struct instance *i, void (*done)(void *arg), void *arg)
 {
+    scaler_face_close(i->scaler_face);
     node_stop_all(i->node, done, arg);
 }
 
@@ -441,6 +449,7 @@ void instance_free(struct instance *i)
     grpc_server_free(i->otlp_methods);
     grpc_server_free(i->scaler_methods);
     otlp_grpc_free(i->otlp_grpc);
+    scaler_face_free(i->scaler_face);
     otlp_http_free(i->otlp_http);
     otlp_free(i->otlp);
     controllers_free(i->controllers);

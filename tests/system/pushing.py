@@ -26,13 +26,20 @@ def snappy(data):
     return out
 
 
+newest = 0
+
+
 def push(web, samples, at=None):
-    """samples: (name, labels, value); value None: a staleness marker."""
+    """samples: (name, labels, value); value None: a staleness marker. Without a time: now, and later than the push before."""
+    global newest
+    if at is None:
+        newest = t = max(int(time.time() * 1000), newest + 1)
+    else:
+        t = int(at * 1000)
     body = b""
     for name, labels, value in samples:
         pairs = sorted({"__name__": name, **labels}.items())
         bits = struct.pack("<Q", 0x7ff0000000000002) if value is None else struct.pack("<d", value)
-        t = int((at or time.time()) * 1000)
         body += field(1, b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in pairs)
                       + field(2, b"\x09" + bits + b"\x10" + varint(t)))
     request = urllib.request.Request(web + "/api/v1/write", snappy(body),
