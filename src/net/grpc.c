@@ -66,8 +66,10 @@ static int unpack(struct grpc_reader *r, struct str packed, struct str *ret, str
                        "a message is compressed, but no grpc-encoding was named");
     buf_clear(&r->plain);
     code = decompress_body(r->encoding, packed, &r->plain, err);
-    if (code < 0)
-        return err_wrap(err, "message of %zu bytes", packed.n);
+    if (code < 0) {
+        err_wrap(err, "message of %zu bytes", packed.n);
+        return code;
+    }
     *ret = buf_str(&r->plain);
     return 1;
 }

@@ -69,7 +69,7 @@ struct grpc_call_options {
     size_t max_message;                  /* of an answer; 0: 4 MiB, gRPC's default */
     void *arg;
     void (*on_message)(void *arg, struct str message); /* valid during the call; may be NULL */
-    /* The call is gone. A unary call that ends OK has had exactly one message. */
+    /* The call is gone; may be NULL. A unary call that ends OK has had exactly one message. */
     void (*on_done)(void *arg, const struct grpc_status *status);
     bool is_stream; /* the answer is a stream: any number of messages */
 };

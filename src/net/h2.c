@@ -686,6 +686,11 @@ bool h2_is_ping_open(const struct h2 *h)
     return h->pings_open > 0;
 }
 
+bool h2_can_request(const struct h2 *h)
+{
+    return nghttp2_session_check_request_allowed(h->ng) != 0;
+}
+
 uint32_t h2_peer_streams_max(const struct h2 *h)
 {
     return nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);

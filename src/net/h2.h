@@ -76,6 +76,7 @@ bool h2_is_busy(const struct h2 *h); /* streams are open, or bytes wait for h2_f
 void h2_goaway(struct h2 *h, uint32_t code);
 void h2_ping(struct h2 *h);
 bool h2_is_ping_open(const struct h2 *h);         /* a ping has not been answered */
+bool h2_can_request(const struct h2 *h);          /* not after GOAWAY, or without numbers left */
 uint32_t h2_peer_streams_max(const struct h2 *h); /* MAX_CONCURRENT_STREAMS of the peer */
 
 void h2_stream_set_data(struct h2_stream *s, void *data);

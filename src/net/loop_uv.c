@@ -12,7 +12,8 @@ static void on_uv_timer(uv_timer_t *h)
     struct loop *l = h->data;
 
     loop_run_timers(l, loop_mono_ns(l));
-    loop_uv_arm(l);
+    if (!l->is_stopped) /* else what is due stays so until loop_run arms again */
+        loop_uv_arm(l);
 }
 
 void loop_uv_arm(struct loop *l)

@@ -163,6 +163,11 @@ int tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca
     return 0;
 }
 
+void tls_server_require_client(struct tls_server *t)
+{
+    SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+}
+
 void tls_server_free(struct tls_server *t)
 {
     if (!t)

@@ -17,6 +17,8 @@ struct tls_client;
 
 int tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca_pem,
                    struct tls_server **ret, struct err *err);
+/* A client without a certificate of the CA is not let in any more: its handshake fails. */
+void tls_server_require_client(struct tls_server *t);
 void tls_server_free(struct tls_server *t);
 
 struct tls_client_options {
