@@ -186,7 +186,8 @@ def test_the_receiver_counts_in_metrics(f):
     assert metric("flyball_otlp_refused_points_total") == refused + 1
 
 
-def test_tls_and_client_certificates(flyball_factory, tmp_path):
+def make_certificates(tmp_path):
+    """ca.pem, and server and client under it; returns the options of flyball up."""
     def openssl(*args):
         subprocess.run(["openssl", *args], cwd=tmp_path, check=True, capture_output=True)
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
@@ -197,8 +198,12 @@ def test_tls_and_client_certificates(flyball_factory, tmp_path):
         (tmp_path / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
                 "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")
-    f = flyball_factory(args=["--otlp-tls-cert", str(tmp_path / "server.pem"), "--otlp-tls-key",
-                              str(tmp_path / "server.key"), "--otlp-client-ca", str(tmp_path / "ca.pem")])
+    return ["--otlp-tls-cert", str(tmp_path / "server.pem"), "--otlp-tls-key", str(tmp_path / "server.key"),
+            "--otlp-client-ca", str(tmp_path / "ca.pem")]
+
+
+def test_tls_and_client_certificates(flyball_factory, tmp_path):
+    f = flyball_factory(args=make_certificates(tmp_path))
     context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     assert post(f.env["FLYBALL_OTLP"], gauge("g", 1), context=context)[0] == 401
     context.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import pathlib
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ import grpc
 import pytest
 
 from conftest import DATA, ROOT, Flyball
-from test_otlp import query, value
+from test_otlp import make_certificates, query, value
 
 BUILD = pathlib.Path(os.environ.get("FLYBALL_CLIENTS", ROOT / "build"))
 sys.path.insert(0, str(BUILD / "otel-py"))
@@ -176,6 +178,59 @@ def test_parallel_calls_on_one_connection(f):
         for c in calls:
             assert not c.result().HasField("partial_success")
     assert value(f, "sum(py_parallel)") == sum(range(500)) and value(f, "count(py_parallel)") == 500
+
+
+def test_grpc_over_tls_wants_a_client_certificate(flyball_factory, tmp_path):
+    f = flyball_factory(args=make_certificates(tmp_path))
+    ca, key, cert = ((tmp_path / n).read_bytes() for n in ("ca.pem", "client.key", "client.pem"))
+    with grpc.secure_channel(f.env["FLYBALL_OTLP"], grpc.ssl_channel_credentials(ca)) as channel:
+        with pytest.raises(grpc.RpcError) as e:
+            export(channel, message(gauge("secret", 1)))
+        assert e.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    with grpc.secure_channel(f.env["FLYBALL_OTLP"], grpc.ssl_channel_credentials(ca, key, cert)) as channel:
+        export(channel, message(gauge("secret", 2)))
+    assert value(f, "secret") == 2
+
+
+def test_ten_thousand_streams_that_never_end_are_bounded(f):
+    """Raw HTTP/2: each stream begins an Export and sends no message."""
+    def memory():
+        return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{f.process.pid}/status").read())[1])
+
+    def frame(kind, flags, stream, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    def literal(name, text):
+        return b"\x00" + bytes([len(name)]) + name + bytes([len(text)]) + text
+    path = b"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+    block = (b"\x83\x86" + literal(b":path", path) + literal(b":authority", b"localhost") +
+             literal(b"content-type", b"application/grpc") + literal(b"te", b"trailers"))
+    host, _, port = f.otlp.rpartition(":")
+    before = memory()
+    s = socket.create_connection((host, int(port)))
+    s.settimeout(0.2)
+    s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
+    got = b""
+    try:
+        for i in range(10000):
+            s.sendall(frame(1, 4, 2 * i + 1, block))
+            if i % 100 == 0:
+                try:
+                    got += s.recv(1 << 20)
+                except TimeoutError:
+                    pass
+    except OSError:
+        pass  # closed on us: refused too
+    assert memory() - before < 64 * 1024
+    with grpc.insecure_channel(f.otlp) as channel:  # and others are served meanwhile
+        export(channel, message(gauge("py_meanwhile", 1)))
+    assert value(f, "py_meanwhile") == 1
+    s.close()
+    kinds = set()
+    while len(got) >= 9:
+        kinds.add(got[3])
+        got = got[9 + int.from_bytes(got[:3], "big"):]
+    assert kinds & {3, 7}, kinds  # RST_STREAM or GOAWAY: not all were taken
 
 
 def test_it_is_there_again_after_a_restart(flyball_factory):
