@@ -618,6 +618,8 @@ void gateway_free(struct gateway *g)
     while (table_next(&g->upstreams, &i, NULL, &v)) {
         struct upstream *u = v;
 
+        if (u->drained) /* nothing is in flight any more */
+            u->drained(u->drained_arg);
         free(u->uid);
         free(u->ns);
         free(u->pod);

@@ -30,7 +30,7 @@ void gateway_metrics(struct gateway *g, struct buf *out);
 int64_t gateway_in_flight_of(void *gateway, struct str uid);
 /* Requests in flight to all pods. Any thread. */
 int64_t gateway_in_flight(struct gateway *g);
-/* Ends its thread; requests in flight are cut. */
+/* Ends its thread; requests in flight are cut, and who waits for a drain is told. */
 void gateway_free(struct gateway *g);
 
 #endif

@@ -192,6 +192,7 @@ int node_new(const struct node_options *o, struct node **ret, struct err *err)
     char *slash;
 
     n->o = *o;
+    list_init(&n->refs);
     if (find_user(n, o->pod_user, err) < 0) {
         free(n);
         return ERR_NOT_FOUND;
@@ -262,6 +263,7 @@ void node_free(struct node *n)
         npod_free(all[i]);
     free(all);
     table_done(&n->pods);
+    pod_refs_end(n);
     usage_stop(n);
     free(n->self_dir);
     free(n);

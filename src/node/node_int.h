@@ -80,6 +80,7 @@ struct node {
     char *self_dir;    /* where flyball and flyball-shim are */
     long uid, gid;     /* -1: as we are */
     struct table pods; /* uid -> npod */
+    struct list refs;  /* of pods: answers that are still to come */
     struct loop_timer memory_timer, heartbeat, usage_timer;
     struct series *cpu_series, *memory_series; /* of the machine */
     bool is_stopping;
@@ -106,6 +107,7 @@ void npod_may_end(struct npod *p);
  * and returns the pod, or NULL. */
 struct pod_ref *pod_ref_new(struct npod *p);
 struct npod *pod_ref_take(struct pod_ref *r);
+void pod_refs_end(struct node *n); /* the node goes: later answers find no pod */
 char *container_dir(const struct container *c, int attempt); /* for free() */
 
 /* start.c: spawns the container's process; on failure the container waits with a reason. */

@@ -195,6 +195,7 @@ bool npod_all_ended(const struct npod *p)
 /* --- the end --- */
 
 struct pod_ref {
+    struct list link; /* in its node's refs; in none when the node has gone */
     struct node *node;
     char uid[];
 };
@@ -205,16 +206,28 @@ struct pod_ref *pod_ref_new(struct npod *p)
     struct pod_ref *r = mem_zalloc(sizeof(*r) + n);
 
     r->node = p->node;
+    list_add_tail(&p->node->refs, &r->link);
     memcpy(r->uid, p->uid, n);
     return r;
 }
 
 struct npod *pod_ref_take(struct pod_ref *r)
 {
-    struct npod *p = table_get(&r->node->pods, str_of(r->uid));
+    struct npod *p = r->node ? table_get(&r->node->pods, str_of(r->uid)) : NULL;
 
+    list_del(&r->link);
     free(r);
     return p;
+}
+
+void pod_refs_end(struct node *n)
+{
+    list_each (it, &n->refs) {
+        struct pod_ref *r = container_of(it, struct pod_ref, link);
+
+        list_del(it);
+        r->node = NULL;
+    }
 }
 
 /* The shim keeps to it, even without us. */

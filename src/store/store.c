@@ -8,6 +8,8 @@
 #include "kube/status.h"
 #include "store/store_int.h"
 
+#define DRAIN_MAX 100
+
 /* --- index --- */
 
 static int compare(const struct entry *e, struct str ns, struct str name)
@@ -288,15 +290,14 @@ void store_committed(struct store *s, struct change *list, const struct err *err
 
 /* An answer that needs no commit, given in a later turn. */
 struct reply {
-    struct store *s;
+    struct list link;
     store_done_fn *done;
     void *arg;
     struct outcome out;
 };
 
-static void give_reply(void *arg)
+static void give_reply(struct reply *r)
 {
-    struct reply *r = arg;
     struct store_result result = {.http = r->out.http,
                                   .now = r->out.now,
                                   .status = buf_str(&r->out.status),
@@ -314,6 +315,24 @@ static void give_reply(void *arg)
     buf_done(&r->out.status);
     buf_done(&r->out.warnings);
     free(r);
+}
+
+static void give_replies(void *arg)
+{
+    struct store *s = arg;
+    struct list now;
+
+    /* what is asked meanwhile is answered in a later turn */
+    list_init(&now);
+    list_each (it, &s->replies) {
+        list_del(it);
+        list_add_tail(&now, it);
+    }
+    s->is_reply_posted = false;
+    list_each (it, &now) {
+        list_del(it);
+        give_reply(container_of(it, struct reply, link));
+    }
 }
 
 static void queue_change(struct store *s, const struct store_request *req, struct entry *e,
@@ -360,8 +379,12 @@ void store_submit(struct store *s, const struct store_request *req, store_done_f
     if (e)
         forget_if_empty(s, req->kind->id, e);
     r = mem_zalloc(sizeof(*r));
-    *r = (struct reply){.s = s, .done = done, .arg = arg, .out = out};
-    loop_post(s->o.loop, give_reply, r);
+    *r = (struct reply){.done = done, .arg = arg, .out = out};
+    list_add_tail(&s->replies, &r->link);
+    if (!s->is_reply_posted) {
+        s->is_reply_posted = true;
+        loop_post(s->o.loop, give_replies, s);
+    }
 }
 
 /* --- watches --- */
@@ -563,6 +586,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
         rng_seed(&s->rng, o->seed);
     else
         rng_seed_random(&s->rng);
+    list_init(&s->replies);
     for (int i = 0; i < KIND_COUNT; i++)
         list_init(&s->subscribers[i]);
     s->history = mem_array(HISTORY_MAX, sizeof(*s->history));
@@ -585,11 +609,15 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
 
 void store_drain(struct store *s)
 {
-    if (!s || !s->db)
-        return;
-    if (s->first && !s->flying)
-        commit_queued(s);
-    db_drain(s->db);
+    /* an answer may lead to another write: not for ever */
+    for (int i = 0; s && i < DRAIN_MAX && (s->first || s->flying || !list_is_empty(&s->replies));
+         i++) {
+        give_replies(s);
+        if (s->first && !s->flying)
+            commit_queued(s);
+        if (s->db)
+            db_drain(s->db);
+    }
 }
 
 void store_close(struct store *s)
@@ -623,6 +651,7 @@ void store_close(struct store *s)
         free_change(s->first);
         s->first = next;
     }
+    give_replies(s);
     /* what is posted looks at it once more; a simulated loop drops what is posted */
     if (loop_uv(s->o.loop))
         loop_post(s->o.loop, free, s);

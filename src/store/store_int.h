@@ -57,7 +57,8 @@ struct store {
     uint64_t accepted_rv, committed_rv, oldest_rv;
     struct change *first, *last; /* queued, not given to the database yet */
     struct change *flying;       /* given to it */
-    bool is_commit_posted, is_closing, is_dispatching;
+    struct list replies;         /* answers that need no commit */
+    bool is_commit_posted, is_reply_posted, is_closing, is_dispatching;
     struct list subscribers[KIND_COUNT];
     struct history_item *history; /* ring */
     size_t history_at, history_n;
