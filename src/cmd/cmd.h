@@ -10,6 +10,7 @@ int cmd_down(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
 int cmd_model_server(int argc, char **argv);
 
 #endif

@@ -16,6 +16,7 @@ static const struct command {
     {"env", cmd_env, "print what a shell can eval: KUBECONFIG, INGRESS_HOST, INGRESS_PORT"},
     {"explain", cmd_explain, "say why there are that many replicas"},
     {"query", cmd_query, "evaluate one PromQL expression, on a running flyball or over a file"},
+    {"agent", cmd_agent, "sidecar collector: scrape the pod's metrics, push them as OTLP"},
     {"model-server", cmd_model_server, "OpenAI-compatible server with vllm:* metrics"},
 };
 
