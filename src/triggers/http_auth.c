@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "codec/base64.h"
+#include "triggers/hub_int.h"
 
 static const struct {
     const char *name;
@@ -274,7 +275,8 @@ static void use_tls(struct trigger *t, struct http_auth *a, bool insecure)
 
     if (!o.ca_pem.n && !has_cert && !insecure)
         return;
-    if (tls_client_new(&o, &a->tls, &bad) < 0)
+    a->hub = t->w->hub;
+    if (hub_tls_get(a->hub, &o, &a->tls, &bad) < 0)
         a->problem = mem_printf("the authentication's ca, cert or key cannot be used: %s", bad.msg);
 }
 
@@ -327,6 +329,6 @@ void http_auth_done(struct http_auth *a)
     if (a->query)
         explicit_bzero(a->query, strlen(a->query));
     free(a->query);
-    tls_client_free(a->tls);
+    hub_tls_put(a->hub, a->tls);
     free(a->problem);
 }

@@ -24,9 +24,10 @@ struct http_auth {
     unsigned modes; /* of enum http_auth_mode */
     struct http_header headers[HTTP_AUTH_HEADERS_MAX], secrets[HTTP_AUTH_SECRETS_MAX]; /* owned */
     size_t n_headers, n_secrets;
-    char *query;            /* "api_key=...": appended to the URL; NULL: none */
-    struct tls_client *tls; /* NULL: the system's roots */
-    char *problem;          /* why the TLS settings cannot be used: nothing is sent; NULL: none */
+    char *query;             /* "api_key=...": appended to the URL; NULL: none */
+    struct tls_client *tls;  /* NULL: the system's roots; shared */
+    struct trigger_hub *hub; /* whom it goes back to */
+    char *problem;           /* why the TLS settings cannot be used: nothing is sent; NULL: none */
 };
 
 /* Reads metadata and parameters; allowed: the modes of this trigger type. Problems with PEM texts

@@ -13,7 +13,7 @@
 
 struct trigger_hub {
     struct cluster *cluster;
-    struct list triggers;
+    struct list triggers, tls;
     bool is_watched[KIND_COUNT];
     struct loop_timer soon, expiry;
 };
@@ -111,6 +111,7 @@ struct trigger_hub *trigger_hub_new(struct cluster *c)
 
     h->cluster = c;
     list_init(&h->triggers);
+    list_init(&h->tls);
     loop_timer_init(&h->soon, c->loop, refresh_all, h);
     loop_timer_init(&h->expiry, c->loop, on_expiry, h);
     return h;
@@ -131,4 +132,9 @@ void trigger_hub_free(struct trigger_hub *h)
 struct list *hub_triggers(struct trigger_hub *h)
 {
     return &h->triggers;
+}
+
+struct list *hub_tls_list(struct trigger_hub *h)
+{
+    return &h->tls;
 }

@@ -10,6 +10,11 @@ void hub_add(struct trigger *t);
 void hub_remove(struct trigger *t);
 /* What the trigger depends on may be other objects now. */
 void hub_update(struct trigger *t);
+/* hub_tls.c: settings as others have them, shared; without a hub the caller's own. */
+int hub_tls_get(struct trigger_hub *h, const struct tls_client_options *o, struct tls_client **ret,
+                struct err *err);
+void hub_tls_put(struct trigger_hub *h, struct tls_client *tls); /* NULL is fine */
+struct list *hub_tls_list(struct trigger_hub *h);
 struct list *hub_triggers(struct trigger_hub *h);
 static inline struct trigger *hub_trigger(struct list *it)
 {

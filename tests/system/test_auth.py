@@ -7,6 +7,7 @@ import http.server
 import json
 import pathlib
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -140,16 +141,17 @@ class Prometheus:
 class Gate:
     """A reverse proxy that lets through who has the bearer token, as an OAuth proxy does: Prometheus itself cannot."""
 
-    def __init__(self, upstream):
+    def __init__(self, upstream, tls=None):
         outer = self
         self.status = None
-        self.seen = []
+        self.seen, self.clients = [], set()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
                 outer.seen.append(dict(self.headers))
+                outer.clients.add(self.client_address)
                 status, body = outer.status, b"the token " + (self.headers.get("Authorization") or "").encode() + b" is none"
                 if not status and self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     status = 401
@@ -166,7 +168,11 @@ class Gate:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.http.server_address[1]}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self):
@@ -200,7 +206,9 @@ def everything_told(f):
     for path in ("/metrics", "/explain"):
         with urllib.request.urlopen(f.web + path, timeout=5) as r:
             texts[path] = r.read().decode()
-    texts["explain"] = subprocess.run([str(FLYBALL), "explain", "--data-dir", str(f.data_dir)], capture_output=True, text=True).stdout
+    for args in ([], ["scaledobject", "web", "-o", "json"], ["hpa"]):
+        texts["explain " + " ".join(args)] = subprocess.run([str(FLYBALL), "explain", *args, "--data-dir", str(f.data_dir)],
+                                                            capture_output=True, text=True).stdout
     kinds = f.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
     for kind in kinds:
         if kind not in ("secrets",):
@@ -358,7 +366,10 @@ def test_the_kind_of_the_cluster_its_columns_events_and_who_uses_it(flyball, mak
     assert {"ClusterTriggerAuthenticationAdded", "ClusterTriggerAuthenticationUpdated", "ClusterTriggerAuthenticationDeleted"} <= reasons
     assert replicas(f) == 3
     f.kubectl("delete", "scaledobject", "web")
-    create(f, secret(token=TOKEN), authentication("token"))
+    create(f, deployment(), secret(token=TOKEN), authentication("token"), scaledobject(gate.url, authModes="bearer"))
+    wait_for("who uses it", lambda: f.get("ta", "prom").get("status", {}).get("scaledobjects") == "web", 5)
+    f.kubectl("delete", "scaledobject", "web")
+    wait_for("nobody", lambda: "scaledobjects" not in f.get("ta", "prom").get("status", {}), 5)
     assert f.kubectl("get", "ta").stdout.splitlines()[0].split() == ["NAME", "PODIDENTITY", "SECRET", "ENV", "VAULTADDRESS"]
     gate.close()
 
@@ -459,3 +470,34 @@ def assert_signed_by(key, token, directory):
     for args in (["pkey", "-pubin", "-inform", "DER", "-in", "key.der", "-out", "key.pem"],
                  ["dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "signed"]):
         subprocess.run(["openssl", *args], cwd=directory, check=True, capture_output=True)
+
+
+def test_many_triggers_of_one_user_share_connections_and_handshakes(flyball, make_prometheus, tmp_path):
+    f, pki = flyball, Pki(tmp_path / "pki")
+    gate = Gate(make_prometheus({}).url, tls=pki.leaf("server"))
+    create(f, deployment(), secret(token=TOKEN, ca=pki.text("ca.pem")), authentication("token", "ca"))
+    objects = []
+    for i in range(8):
+        d, so = deployment(), scaledobject(gate.url, value=2, authModes="bearer")
+        d["metadata"]["name"] = so["metadata"]["name"] = so["spec"]["scaleTargetRef"]["name"] = f"web{i}"
+        d["spec"]["replicas"] = 0
+        so["spec"]["minReplicaCount"] = 0
+        objects += [d, so]
+    create(f, *objects)
+    wait_for("80 questions", lambda: len(gate.seen) > 80, 25)
+    assert len(gate.clients) <= 16, len(gate.clients)
+    gate.close()
+
+
+def test_the_address_of_the_server_comes_from_the_targets_environment(flyball, make_prometheus):
+    f, p = flyball, make_prometheus({})
+    env = [{"name": "HOST", "value": f"127.0.0.1:{p.port}"}, {"name": "PROM", "value": "http://someone:anything-else-9d2@$(HOST)"}]
+    so = scaledobject(p.url, serverAddressFromEnv="PROM")
+    del so["spec"]["triggers"][0]["metadata"]["serverAddress"], so["spec"]["triggers"][0]["authenticationRef"]
+    create(f, deployment(env), so)
+    wait_for("three replicas", lambda: replicas(f) == 3, 10)
+    p.stop()
+    wait_ready(f, "whether it runs")
+    # the pod's own environment shows it, as it would in any cluster
+    told = {k: v for k, v in everything_told(f).items() if k not in ("pods", "deployments.apps", "replicasets.apps")}
+    assert all("anything-else-9d2" not in text for text in told.values())
