@@ -128,6 +128,5 @@ int hpa_memory_read(struct str text, int64_t now_mono, int64_t now_wall, struct 
         return r;
     }
     put_in_order(&ret->recommendations, now_mono);
-    ret->has_started = ret->recommendations.n > 0;
     return 0;
 }

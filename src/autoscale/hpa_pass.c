@@ -352,14 +352,17 @@ static void begin(struct pass_state *x)
                     x->scene->pods[i].ready == HPA_READY_TRUE;
 }
 
-/* What was decided before a start is not known: the size then counts as the first recommendation.
- */
+/* What was decided before a start may not be known, or not to its end: a size that nothing
+ * remembered accounts for counts as a recommendation. */
 static void remember_start(struct pass_state *x)
 {
     struct hpa_memory *m = x->memory;
+    bool is_known = false;
 
     m->recommendations.coalesces = x->c->coalesces;
-    if (!m->has_started)
+    for (size_t i = 0; !m->has_started && i < m->recommendations.n; i++)
+        is_known |= m->recommendations.items[i].replicas >= x->scene->current;
+    if (!m->has_started && !is_known)
         hpa_history_add(&m->recommendations,
                         (struct hpa_entry){x->scene->current, x->scene->mono_ms, false});
     m->has_started = true;
