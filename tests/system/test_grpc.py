@@ -14,6 +14,7 @@ import pytest
 
 from conftest import FLYBALL, ROOT, wait_for
 
+CALLER = FLYBALL.parent / "tests/unit/net/grpc_caller"
 PEER = FLYBALL.parent / "tests/unit/net/grpc_peer"
 
 
@@ -239,3 +240,117 @@ def test_load_of_many_connections_loses_nothing(peer, tmp_path):
     assert "20000 succeeded, 0 failed" in out
     with channel(peer) as ch:
         assert open_calls(ch) == 0
+
+
+# --- our client against grpcio's server ---
+
+
+class Handlers(grpc.GenericRpcHandler):
+    def service(self, details):
+        def stream(request, context):
+            for i in range(200):
+                yield request * 100
+
+        def fail(request, context):
+            context.abort(grpc.StatusCode.DATA_LOSS, "100% «lost»")
+
+        def hang(request, context):
+            self.was_cancelled = threading.Event()
+            context.add_callback(self.was_cancelled.set)
+            self.was_cancelled.wait(20)
+            return b""
+
+        unary_unary = {"/p.S/Echo": lambda r, c: r, "/p.S/Fail": fail, "/p.S/Hang": hang,
+                       "/p.S/Timeout": lambda r, c: str(round(c.time_remaining())).encode(),
+                       "/p.S/Metadata": lambda r, c: repr(sorted(dict(c.invocation_metadata()))).encode()}
+        if details.method in unary_unary:
+            return grpc.unary_unary_rpc_method_handler(unary_unary[details.method])
+        if details.method == "/p.S/Stream":
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return None
+
+
+class Server:
+    def __init__(self, credentials=None, compression=None):
+        from concurrent import futures
+        self.handlers = Handlers()
+        self.server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[self.handlers], compression=compression)
+        add = self.server.add_secure_port if credentials else self.server.add_insecure_port
+        self.port = add("localhost:0", *([credentials] if credentials else []))
+        self.server.start()
+
+    def call(self, method, message="hello", encoding="identity", timeout_ms=10000, ca=None):
+        out = subprocess.run([CALLER, f"localhost:{self.port}", f"/p.S/{method}", encoding, str(timeout_ms),
+                              *([ca] if ca else [])], input=message + "\n", stdout=subprocess.PIPE, text=True,
+                             check=True, timeout=30).stdout
+        *messages, status = out.splitlines()
+        return messages, status
+
+
+@pytest.fixture
+def server():
+    s = Server()
+    yield s
+    s.server.stop(0)
+
+
+def test_our_client_at_grpcio(server):
+    assert server.call("Echo") == (["message 5 hello"], "status OK ")
+    assert server.call("Echo", encoding="gzip") == (["message 5 hello"], "status OK ")
+    assert server.call("Echo", "") == (["message 0 "], "status OK ")
+    messages, status = server.call("Stream")
+    assert len(messages) == 200 and messages[0].startswith("message 500 hello") and status == "status OK "
+    assert server.call("Fail") == ([], "status DATA_LOSS 100% «lost»")
+    assert server.call("Nothing")[1].startswith("status UNIMPLEMENTED")
+    assert server.call("Timeout", timeout_ms=7000)[0] in (["message 1 7"], ["message 1 6"])
+    assert "user-agent" in server.call("Metadata")[0][0]
+    _, status = server.call("Hang", timeout_ms=300)
+    assert status.startswith("status DEADLINE_EXCEEDED")
+    assert server.handlers.was_cancelled.wait(5)
+
+
+def test_our_client_reads_gzip_of_grpcio():
+    s = Server(compression=grpc.Compression.Gzip)
+    assert s.call("Echo", "again and " * 50)[0] == ["message 500 " + ("again and " * 8)]
+    s.server.stop(0)
+
+
+def test_our_client_follows_goaway_of_grpcio(server):
+    """A call over a channel whose server has said GOAWAY and left."""
+    p = subprocess.Popen([CALLER, f"localhost:{server.port}", "/p.S/Echo", "identity", "10000"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(text):
+        p.stdin.write(text + "\n")
+        p.stdin.flush()
+        lines = []
+        while not lines or not lines[-1].startswith("status"):
+            lines.append(p.stdout.readline().rstrip("\n"))
+        return lines
+
+    assert say("one") == ["message 3 one", "status OK "]
+    server.server.stop(5).wait()
+    assert say("two")[-1].startswith("status UNAVAILABLE")
+    p.stdin.close()
+    assert p.wait(10) == 0
+
+
+def test_tls_both_ways(tmp_path):
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout", "key.pem", "-out", "cert.pem")
+    key, cert = (tmp_path / "key.pem").read_bytes(), (tmp_path / "cert.pem").read_bytes()
+    s = Server(grpc.ssl_server_credentials([(key, cert)]))
+    assert s.call("Echo", ca=tmp_path / "cert.pem") == (["message 5 hello"], "status OK ")
+    s.server.stop(0)
+    ours = Peer(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"), str(tmp_path / "cert.pem"))
+    target = f"localhost:{ours.port}"
+    # the server wants a client certificate of its CA
+    with grpc.secure_channel(target, grpc.ssl_channel_credentials(cert, key, cert)) as ch:
+        assert unary(ch)(b"x" * 100000) == b"x" * 100000
+    with grpc.secure_channel(target, grpc.ssl_channel_credentials(cert)) as ch:
+        assert status_of(unary(ch), b"x", timeout=5)[0] == grpc.StatusCode.UNAVAILABLE
+    ours.stop()

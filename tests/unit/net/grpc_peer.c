@@ -200,6 +200,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
+    if (o.tls)
+        tls_server_require_client(o.tls);
     if (http_server_new(l, &o, &s, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
