@@ -35,6 +35,7 @@ struct instance {
     struct store *store;
     struct apiserver *api;
     struct http_client *http;
+    struct grpc_client *grpc; /* to external scalers of others */
     struct node *node;
     struct gateway *gateway;
     struct tsdb *db;
@@ -57,6 +58,8 @@ struct instance {
 };
 
 #define PORT_TRIES 50
+#define SCALER_BACKOFF_MAX_MS 10000
+#define SCALER_KEEPALIVE_MS 300000 /* servers turn away who pings more often */
 
 /* A port given by option must be free; a default one gives way to the next free one. */
 typedef int listen_fn(struct instance *i, const struct net_addr *addr, struct err *err);
@@ -363,6 +366,7 @@ static void start_controllers(struct instance *i, const struct instance_options 
                                       .db = i->db,
                                       .web = web,
                                       .scaler = scaler,
+                                      .grpc = i->grpc,
                                       .addon_metrics = i->addon_metrics};
     i->world.samples = sample_hub_new(i->loop, i->db);
     i->world.hub = trigger_hub_new(c);
@@ -393,6 +397,11 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
     if (r == 0) {
         i->http->resolve = names_hook;
         i->http->resolve_ctx = store_cluster(i->store);
+        i->grpc = grpc_client_new(
+            l, &(struct grpc_client_options){.resolve = names_hook,
+                                             .resolve_ctx = store_cluster(i->store),
+                                             .backoff_max_ms = SCALER_BACKOFF_MAX_MS,
+                                             .keepalive_ms = SCALER_KEEPALIVE_MS});
         r = open_telemetry(i, o, err);
     }
     if (r == 0)
@@ -459,6 +468,7 @@ void instance_free(struct instance *i)
     node_free(i->node);
     gateway_free(i->gateway);
     http_client_free(i->http);
+    grpc_client_free(i->grpc);
     addon_metrics_free(i->addon_metrics);
     tsdb_free(i->db);
     store_close(i->store);

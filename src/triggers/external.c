@@ -152,6 +152,8 @@ static int open_remote(struct external *x, struct err *err)
                                         .respec = on_respec,
                                         .arg = x};
 
+    if (!x->t.w->grpc)
+        return err_set(err, ERR_UNSUPPORTED, "only our own external scaler can be asked here");
     return external_remote_new(&o, &x->remote, err);
 }
 

@@ -1,54 +1,400 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An external scaler of somebody else. This version has no client for them: its trigger says so. */
+ * An external scaler of somebody else. A poll asks GetMetricSpec, then GetMetrics and IsActive,
+ * each within 3 s; what fails makes the metric unknown and says why. Of external-push two streams
+ * are held open beside that: a true on StreamIsActive counts at once and brings the next poll
+ * forward, a message on StreamMetricSpec replaces name and target. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
 #include "triggers/external.h"
+#include "triggers/trigger_int.h"
+
+#define CALL_MS 3000
+#define TARGET_MIN 0.0005 /* what is no milli is no target of an HPA */
+
+/* One of the two streams. */
+struct flow {
+    struct external_remote *r;
+    const char *method;
+    void (*on_message)(struct external_remote *r, struct str message);
+    struct grpc_call *call;
+    struct loop_timer again;
+    struct external_backoff backoff;
+    bool had_message;
+};
+
+struct external_remote {
+    struct external_remote_options o;
+    struct grpc_channel *channel;
+    struct buf ref; /* the encoded ScaledObjectRef */
+    struct loop_timer poll;
+    struct grpc_call *spec_call, *value_call, *active_call;
+    bool is_polling, polls_again, has_polled;
+    /* of the poll that runs: */
+    struct err failed;
+    double new_value;
+    bool new_active;
+    /* of the last one: */
+    char *metric; /* NULL: not known */
+    double target, value;
+    bool is_active, is_known;
+    char why[240];
+    struct flow actives, specs;
+};
+
+/* --- what goes wrong, in words --- */
+
+static const char *advice(int code)
+{
+    switch (code) {
+    case GRPC_UNAVAILABLE:
+        return "check scalerAddress, and whether it runs";
+    case GRPC_DEADLINE_EXCEEDED:
+        return "it has 3 s";
+    case GRPC_UNIMPLEMENTED:
+        return "is that an external scaler of KEDA?";
+    case GRPC_UNAUTHENTICATED:
+    case GRPC_PERMISSION_DENIED:
+        return "check tlsClientCert and tlsClientKey of the TriggerAuthentication";
+    default:
+        return "see its log";
+    }
+}
+
+static void fail(struct external_remote *r, const char *method, const char *what, const char *hint)
+{
+    if (!r->failed.code)
+        err_set(&r->failed, ERR_UNAVAILABLE, "external scaler at %.80s: %s: %.100s; %s",
+                r->o.address, method, what, hint);
+}
+
+static void fail_status(struct external_remote *r, const char *method, const struct grpc_status *s)
+{
+    char what[140];
+
+    snprintf(what, sizeof(what), "%s %.100s", grpc_code_name(s->code), s->message);
+    fail(r, method, what, advice(s->code));
+}
+
+/* --- a poll --- */
+
+static void start_poll(void *arg);
+
+static struct grpc_call *call(struct external_remote *r, const char *method, struct str message,
+                              void (*on_message)(void *arg, struct str message),
+                              void (*on_done)(void *arg, const struct grpc_status *status))
+{
+    return grpc_call_start(r->channel, &(struct grpc_call_options){.method = method,
+                                                                   .message = message,
+                                                                   .timeout_ms = CALL_MS,
+                                                                   .on_message = on_message,
+                                                                   .on_done = on_done,
+                                                                   .arg = r});
+}
+
+static void end_poll(struct external_remote *r)
+{
+    r->is_polling = false;
+    r->has_polled = true;
+    r->is_known = r->failed.code == 0;
+    snprintf(r->why, sizeof(r->why), "%.239s", r->failed.msg);
+    r->value = r->new_value;
+    r->is_active = r->is_known && r->new_active;
+    if (r->polls_again)
+        loop_timer_start(&r->poll, 0);
+    r->o.changed(r->o.arg);
+}
+
+static void end_part(struct external_remote *r)
+{
+    if (!r->value_call && !r->active_call)
+        end_poll(r);
+}
+
+static void on_values(void *arg, struct str message)
+{
+    struct external_remote *r = arg;
+    struct arena arena = ARENA_INIT;
+    struct scaler_number *list;
+    struct err err = ERR_INIT;
+    size_t n;
+
+    if (scaler_numbers_decode(message, &arena, &list, &n, &err) < 0 ||
+        external_sum(list, n, &r->new_value, &err) < 0)
+        fail(r, "GetMetrics", err.msg, "see its log");
+    arena_done(&arena);
+}
+
+static void on_values_done(void *arg, const struct grpc_status *status)
+{
+    struct external_remote *r = arg;
+
+    r->value_call = NULL;
+    if (status->code != GRPC_OK)
+        fail_status(r, "GetMetrics", status);
+    end_part(r);
+}
+
+static void on_active(void *arg, struct str message)
+{
+    struct external_remote *r = arg;
+    struct err err = ERR_INIT;
+
+    if (scaler_active_decode(message, &r->new_active, &err) < 0)
+        fail(r, "IsActive", err.msg, "see its log");
+}
+
+static void on_active_done(void *arg, const struct grpc_status *status)
+{
+    struct external_remote *r = arg;
+
+    r->active_call = NULL;
+    if (status->code != GRPC_OK)
+        fail_status(r, "IsActive", status);
+    end_part(r);
+}
+
+/* Name and target of what GetMetricSpec or its stream told. */
+static int take_specs(struct external_remote *r, struct str message, struct err *err)
+{
+    struct arena arena = ARENA_INIT;
+    struct scaler_number *list;
+    bool is_new;
+    double target;
+    size_t n = 0;
+    int bad = scaler_numbers_decode(message, &arena, &list, &n, err);
+
+    if (bad == 0 && n == 0)
+        bad = err_set(err, ERR_INVALID, "it names no metric");
+    else if (bad == 0 && n > 1)
+        bad = err_set(err, ERR_UNSUPPORTED,
+                      "it names %zu metrics, one for each trigger is taken here", n);
+    else if (bad == 0 && !list[0].name.n)
+        bad = err_set(err, ERR_INVALID, "its metric has no name");
+    else if (bad == 0 && !(scaler_number_value(&list[0]) >= TARGET_MIN))
+        bad = err_set(err, ERR_INVALID, "its target of '%.60s' must be greater than 0",
+                      list[0].name.p);
+    if (bad == 0) {
+        target = scaler_number_value(&list[0]);
+        is_new = !r->metric || !str_is(list[0].name, r->metric) || r->target != target;
+        free(r->metric);
+        r->metric = str_dup(list[0].name);
+        r->target = target;
+        if (is_new)
+            r->o.respec(r->o.arg);
+    }
+    arena_done(&arena);
+    return bad;
+}
+
+static void on_spec(void *arg, struct str message)
+{
+    struct external_remote *r = arg;
+    struct err err = ERR_INIT;
+
+    if (take_specs(r, message, &err) < 0)
+        fail(r, "GetMetricSpec", err.msg, "see its log");
+}
+
+static void on_spec_done(void *arg, const struct grpc_status *status)
+{
+    struct external_remote *r = arg;
+    struct buf request = BUF_INIT;
+
+    r->spec_call = NULL;
+    if (status->code != GRPC_OK)
+        fail_status(r, "GetMetricSpec", status);
+    if (r->failed.code) {
+        end_poll(r);
+        return;
+    }
+    scaler_request_encode(&request, &r->o.ref, str_of(r->metric));
+    r->value_call =
+        call(r, SCALER_METHOD("GetMetrics"), buf_str(&request), on_values, on_values_done);
+    r->active_call =
+        call(r, SCALER_METHOD("IsActive"), buf_str(&r->ref), on_active, on_active_done);
+    buf_done(&request);
+}
+
+static void start_poll(void *arg)
+{
+    struct external_remote *r = arg;
+
+    loop_timer_start(&r->poll, r->o.poll_ms);
+    if (r->is_polling) {
+        r->polls_again = true;
+        return;
+    }
+    r->is_polling = true;
+    r->polls_again = false;
+    r->failed = ERR_INIT;
+    r->new_value = 0;
+    r->new_active = false;
+    r->spec_call = call(r, SCALER_METHOD("GetMetricSpec"), buf_str(&r->ref), on_spec, on_spec_done);
+}
+
+/* --- streams --- */
+
+static void on_flow_message(void *arg, struct str message)
+{
+    struct flow *f = arg;
+
+    f->had_message = true;
+    f->on_message(f->r, message);
+}
+
+static void on_flow_done(void *arg, const struct grpc_status *status)
+{
+    struct flow *f = arg;
+    int64_t wait =
+        external_backoff(&f->backoff, status->code == GRPC_OK              ? EXTERNAL_ENDED
+                                      : status->code == GRPC_UNIMPLEMENTED ? EXTERNAL_UNIMPLEMENTED
+                                      : f->had_message                     ? EXTERNAL_FAILED_LATER
+                                                                           : EXTERNAL_FAILED);
+
+    f->call = NULL;
+    if (wait >= 0)
+        loop_timer_start(&f->again, wait);
+}
+
+static void open_flow(void *arg)
+{
+    struct flow *f = arg;
+
+    f->had_message = false;
+    f->call =
+        grpc_call_start(f->r->channel, &(struct grpc_call_options){.method = f->method,
+                                                                   .message = buf_str(&f->r->ref),
+                                                                   .is_stream = true,
+                                                                   .on_message = on_flow_message,
+                                                                   .on_done = on_flow_done,
+                                                                   .arg = f});
+}
+
+static void start_flow(struct external_remote *r, struct flow *f, const char *method,
+                       void (*on_message)(struct external_remote *r, struct str message))
+{
+    *f = (struct flow){.r = r, .method = method, .on_message = on_message};
+    loop_timer_init(&f->again, r->o.loop, open_flow, f);
+    loop_timer_start(&f->again, 0);
+}
+
+/* Only a true counts: to zero it goes by polls. */
+static void on_pushed_active(struct external_remote *r, struct str message)
+{
+    bool is_active = false;
+
+    if (scaler_active_decode(message, &is_active, NULL) < 0 || !is_active)
+        return;
+    r->is_active = true;
+    loop_timer_start(&r->poll, 0);
+    r->o.changed(r->o.arg);
+}
+
+static void on_pushed_specs(struct external_remote *r, struct str message)
+{
+    if (take_specs(r, message, NULL) == 0)
+        loop_timer_start(&r->poll, 0);
+}
+
+/* --- life --- */
+
+static char *dup(struct str s)
+{
+    return str_dup(s.p ? s : STR(""));
+}
 
 int external_remote_new(const struct external_remote_options *o, struct external_remote **ret,
                         struct err *err)
 {
-    (void)o;
-    (void)ret;
-    return err_set(err, ERR_UNSUPPORTED,
-                   "this version asks no external scaler but its own (--scaler-listen)");
+    struct external_remote *r = mem_zalloc(sizeof(*r));
+    int failed;
+
+    failed = grpc_channel_get(o->grpc,
+                              &(struct grpc_channel_options){.target = o->address, .tls = o->tls},
+                              &r->channel, err);
+    if (failed < 0) {
+        free(r);
+        return failed;
+    }
+    r->o = *o;
+    r->o.address = mem_strdup(o->address);
+    r->o.tls = NULL;
+    r->o.ref = (struct scaler_ref){str_of(dup(o->ref.name)), str_of(dup(o->ref.ns)),
+                                   json_deep_copy(o->ref.metadata)};
+    scaler_ref_encode(&r->ref, &r->o.ref);
+    loop_timer_init(&r->poll, o->loop, start_poll, r);
+    loop_timer_start(&r->poll, 0);
+    if (o->is_push) {
+        start_flow(r, &r->actives, SCALER_METHOD("StreamIsActive"), on_pushed_active);
+        start_flow(r, &r->specs, SCALER_METHOD("StreamMetricSpec"), on_pushed_specs);
+    }
+    *ret = r;
+    return 0;
+}
+
+static void end_flow(struct flow *f)
+{
+    if (!f->r)
+        return;
+    loop_timer_stop(&f->again);
+    grpc_call_cancel(f->call);
 }
 
 void external_remote_free(struct external_remote *r)
 {
-    (void)r;
+    if (!r)
+        return;
+    loop_timer_stop(&r->poll);
+    end_flow(&r->actives);
+    end_flow(&r->specs);
+    grpc_call_cancel(r->spec_call);
+    grpc_call_cancel(r->value_call);
+    grpc_call_cancel(r->active_call);
+    grpc_channel_release(r->channel);
+    buf_done(&r->ref);
+    free((char *)(uintptr_t)r->o.address);
+    free((char *)(uintptr_t)r->o.ref.name.p);
+    free((char *)(uintptr_t)r->o.ref.ns.p);
+    json_decref(r->o.ref.metadata);
+    free(r->metric);
+    free(r);
 }
 
 const char *external_remote_metric(const struct external_remote *r)
 {
-    (void)r;
-    return NULL;
+    return r->metric;
 }
 
 const char *external_remote_why(const struct external_remote *r)
 {
-    (void)r;
-    return NULL;
+    return r->has_polled ? r->why : NULL;
 }
 
 double external_remote_target(const struct external_remote *r)
 {
-    (void)r;
-    return 0;
+    return r->target;
 }
 
 bool external_remote_is_waiting(const struct external_remote *r)
 {
-    (void)r;
-    return false;
+    return !r->has_polled;
 }
 
-void external_remote_value(const struct external_remote *r, struct decision_metric *ret)
+void external_remote_value(const struct external_remote *r, struct decision_metric *m)
 {
-    (void)r;
-    (void)ret;
+    if (!r->is_known) {
+        trigger_unknown(m, r->has_polled ? r->why : "the external scaler has not answered yet");
+        return;
+    }
+    m->state = METRIC_VALUE;
+    m->value = r->value;
 }
 
 bool external_remote_is_active(const struct external_remote *r)
 {
-    (void)r;
-    return false;
+    return r->is_active;
 }
