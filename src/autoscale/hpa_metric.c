@@ -69,12 +69,20 @@ static int64_t sum_values(const struct hpa_observed *o, bool is_average)
     return sum;
 }
 
+static int64_t grow_by_settled(const struct hpa_observed *o, int64_t settled, int64_t sum,
+                               const struct hpa_metric *m)
+{
+    int64_t n = hpa_value(o->current, settled ? settled : 1, sum, m->target, o->tolerance);
+
+    return n > o->current ? n : o->current;
+}
+
 static int propose_whole(const struct hpa_metric *m, const struct hpa_observed *o,
                          struct hpa_proposal *ret, struct err *err)
 {
     bool is_average = m->target_type == HPA_AVERAGE_VALUE;
     double ratio;
-    int64_t sum, ready = 0;
+    int64_t sum, ready = 0, settled = 0;
 
     if (o->n_values == 0)
         return err_set(err, ERR_INVALID, "no metrics returned from %s metrics API",
@@ -89,9 +97,15 @@ static int propose_whole(const struct hpa_metric *m, const struct hpa_observed *
     ratio = (double)sum / (double)m->target;
     if (o->current != 0 && !within(ratio, o->tolerance) && o->n_pods == 0)
         return no_pods(err);
-    for (size_t i = 0; i < o->n_pods; i++)
-        ready += o->pods[i].phase == HPA_PHASE_RUNNING && o->pods[i].ready == HPA_READY_TRUE;
+    for (size_t i = 0; i < o->n_pods; i++) {
+        bool is_ready = o->pods[i].phase == HPA_PHASE_RUNNING && o->pods[i].ready == HPA_READY_TRUE;
+
+        ready += is_ready;
+        settled += is_ready && o->pods[i].ready_since_ms + o->settle_ms <= o->times.now_ms;
+    }
     ret->replicas = hpa_value(o->current, ready, sum, m->target, o->tolerance);
+    if (o->settle_ms && ret->replicas > o->current)
+        ret->replicas = grow_by_settled(o, settled, sum, m);
     return 0;
 }
 

@@ -100,6 +100,9 @@ struct hpa_observed {
     const int64_t *values; /* Object (one), External (one a series) */
     size_t n_values;
     bool pod_level_requests;
+    /* Pods that have been ready for less do not multiply a Value: their work is not in it yet. Who
+     * looks once per sync period, as the original, has 0. */
+    int64_t settle_ms;
 };
 
 struct hpa_proposal {

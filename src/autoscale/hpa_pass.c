@@ -116,7 +116,8 @@ static int propose(const struct pass_state *x, const struct hpa_input *in, struc
         .n_samples = in->n_samples,
         .values = in->values,
         .n_values = in->n_values,
-        .pod_level_requests = true};
+        .pod_level_requests = true,
+        .settle_ms = x->scene->settle_ms};
 
     if (in->is_unknown_type)
         return err_set(err, ERR_INVALID, "unknown metric source type '%s'", in->name);

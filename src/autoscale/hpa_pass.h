@@ -60,6 +60,7 @@ struct hpa_scene {
      * minutes. Who can look again at once says so; a look that would grow then only asks for
      * another (decision.looks_again), and the lower of the two proposals counts. */
     bool may_look_again;
+    int64_t settle_ms;       /* hpa_metric.h */
     const char *scale_error; /* the target could not be read; nothing below counts then */
     int64_t current, status_replicas;
     /* NULL, or "SelectorRequired", "InvalidSelector", "AmbiguousSelector", with the text */

@@ -153,7 +153,7 @@ static void apply(struct scaler *s, struct hpa_look *l, const struct so_look *x)
     l->by_other = true;
     l->d.desired = v->to;
     l->d.is_rescale = v->to != l->d.current;
-    l->d.limit_reason = "";
+    l->d.limit_reason = l->d.stabilize_reason = "";
 }
 
 /* KEDA's loop alone: what the HPA would do waits for its own. */
@@ -187,6 +187,7 @@ static void look(struct scaler *s, struct hpa_look *l, const struct object *so, 
         return;
     }
     so_fetch(s, l, &x);
+    l->scene.settle_ms = what == SO_BOTH ? HPA_SETTLE_MS : 0;
     l->scene.may_look_again = what == SO_BOTH && l->ready > 1 && sees_rounds_only(s);
     if (what == SO_POLL)
         decide_nothing(l);

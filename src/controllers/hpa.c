@@ -35,6 +35,7 @@ static void look(struct autoscaler *a, int64_t now)
         return;
     a->looked_ms = now;
     hpa_values_read(l, a->c->d.db);
+    l->scene.settle_ms = a->c->d.sync_period_ms ? 0 : HPA_SETTLE_MS;
     l->scene.may_look_again = l->ready > 1 && a->c->d.sync_period_ms == 0;
     hpa_look_decide(l);
     if (l->d.looks_again) {

@@ -14,6 +14,7 @@
 #include "kube/cluster.h"
 
 #define HPA_COMPONENT "horizontal-pod-autoscaler"
+#define HPA_SETTLE_MS 15000 /* a sync period of the original (hpa_metric.h) */
 
 struct hpa_look;
 

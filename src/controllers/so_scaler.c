@@ -282,6 +282,7 @@ void so_scaler_stop(struct scaler *s, const struct object *o)
     if (!s->is_running)
         return;
     s->is_running = false;
+    hpa_memory_done(&s->run.memory); /* the HPA that had it goes, or its target is another's */
     loop_timer_stop(&s->tick);
     loop_timer_stop(&s->answer);
     loop_timer_stop(&s->poll);

@@ -16,6 +16,8 @@
 #define INTERVAL_MS 250
 #define LABELS_MAX 96
 #define AGAIN_MS 10
+#define MISSED_MS 10000 /* see is_missed */
+#define SLOW_MS 2000
 #define CLOCK_SLACK_MS 5000 /* corrections up to here are waited out */
 
 /* A line of a page: its series, and in which round it was last stored (0: never), with which value.
@@ -52,6 +54,7 @@ struct target {
     char *last_error;
     int64_t last_ms;
     double last_duration;
+    int64_t ok_ms; /* mono, of the last good page; 0: none */
     bool is_up, ever;
 };
 
@@ -238,9 +241,29 @@ static struct series *own_series(struct target *t, const char *name)
 
 /* --- rounds --- */
 
-static void end_round(struct workload *w, bool complete)
+/* A target that worked just now and does not any more took its part of every sum with it. One that
+ * is only slow still counts with what it said last. After MISSED_MS it is believed to be gone. */
+static bool is_missed(const struct target *t, int64_t now)
+{
+    int64_t age = now - t->ok_ms, slow = 4 * t->r->o.interval_ms;
+
+    return t->ok_ms && age < MISSED_MS && (!t->is_up || age > (slow > SLOW_MS ? slow : SLOW_MS));
+}
+
+static bool is_complete(const struct workload *w)
+{
+    int64_t now = loop_mono_ns(loop_of(w->r)) / 1000000;
+
+    list_each (it, &w->targets)
+        if (is_missed(container_of(it, struct target, link), now))
+            return false;
+    return true;
+}
+
+static void end_round(struct workload *w)
 {
     struct rounds *r = w->r;
+    bool complete = is_complete(w);
 
     if (!w->in_round)
         return;
@@ -273,6 +296,8 @@ static void settled(struct target *t, bool ok, const char *why)
 
     t->call = NULL;
     t->is_up = ok;
+    if (ok)
+        t->ok_ms = loop_mono_ns(loop_of(r)) / 1000000;
     t->last_ms = t->round_ms;
     t->last_duration = took;
     free(t->last_error);
@@ -286,7 +311,7 @@ static void settled(struct target *t, bool ok, const char *why)
     tsdb_append(r->o.db, t->duration, t->round_ms, took);
     tsdb_append(r->o.db, t->samples, t->round_ms, (double)t->n_samples);
     if (t->round_no == w->round_no && w->pending > 0 && --w->pending == 0)
-        end_round(w, true);
+        end_round(w);
 }
 
 static void on_page(void *arg, const struct http_response *resp, struct str body,
@@ -327,7 +352,7 @@ static void scrape(struct target *t, int64_t round_ms, uint64_t round_no)
 
 static void on_half(void *arg)
 {
-    end_round(arg, false);
+    end_round(arg);
 }
 
 /* The next wall-clock multiple of the interval, moved by the workload's hash. */
@@ -364,7 +389,7 @@ static void begin_round(void *arg)
     struct workload *w = arg;
 
     watch_clock(w->r);
-    end_round(w, false);
+    end_round(w);
     w->round_ms = loop_wall_ms(loop_of(w->r));
     w->round_no++;
     w->pending = 0;
@@ -378,7 +403,7 @@ static void begin_round(void *arg)
         scrape(t, w->round_ms, w->round_no);
     }
     if (list_is_empty(&w->targets))
-        end_round(w, true);
+        end_round(w);
     else
         loop_timer_start(&w->half, w->r->o.interval_ms / 2);
 }
@@ -431,7 +456,7 @@ static void remove_target(struct rounds *r, struct target *t)
         http_call_cancel(t->call);
         t->call = NULL;
         if (t->round_no == w->round_no && w->pending > 0 && --w->pending == 0)
-            end_round(w, true);
+            end_round(w);
     }
     t->round_no = UINT64_MAX; /* nothing was seen in that one: everything ends */
     mark_missing(t, now);

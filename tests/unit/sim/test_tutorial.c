@@ -134,6 +134,7 @@ static void one_seed_gives_one_log_to_the_byte(void **state)
 static void unknown_holds(enum sim_fault fault)
 {
     struct sim *s = started(21);
+    int64_t began;
 
     load(s, 20000);
     until_ready(s, 21, 3, 2000);
@@ -144,7 +145,9 @@ static void unknown_holds(enum sim_fault fault)
     assert_int_equal(sim_most_pods(s, NS), 3);
     assert_non_null(strstr(sim_log(s).p, "KEDAScalerFailed"));
     sim_set_scrapes(s, SIM_SCRAPES_WORK);
+    began = sim_now_ms(s);
     until_ready(s, 21, 1, 330000);
+    assert_true(sim_now_ms(s) - began >= 250); /* believed after one full round */
     sim_free(s);
 }
 
