@@ -11,6 +11,7 @@
 #define REDIRECTS_MAX 10 /* as Go's client */
 #define STALE_MS 10000
 #define ASKS_MAX 1000
+#define BACKOFF_MAX_MS 60000
 
 /* One server of a question. */
 struct poll_ask {
@@ -148,8 +149,47 @@ static void combine(struct http_poll *p)
     free(values);
 }
 
+/* "Retry-After: 5"; a date is not worth reading. */
+static int64_t retry_after_ms(const struct http_response *r)
+{
+    struct str text = str_trim(http_header_get(&r->headers, "retry-after"));
+    int64_t seconds;
+
+    return str_to_i64(text, &seconds) && seconds > 0 && seconds < BACKOFF_MAX_MS / 1000
+               ? seconds * 1000
+           : text.n ? BACKOFF_MAX_MS
+                    : 0;
+}
+
+static void note_refusal(struct http_poll *p, const struct http_response *r)
+{
+    int64_t wish = r->status == 429 || r->status == 503 ? retry_after_ms(r) : 0;
+
+    p->is_refused |= r->status == 429 || wish > 0;
+    p->retry_after_ms = wish > p->retry_after_ms ? wish : p->retry_after_ms;
+}
+
+static void back_off(struct http_poll *p)
+{
+    int64_t wait;
+
+    if (!p->is_refused) {
+        p->n_refused = 0;
+        return;
+    }
+    p->n_refused += p->n_refused < 6;
+    wait = p->t->poll_ms << p->n_refused;
+    wait = wait > p->retry_after_ms ? wait : p->retry_after_ms;
+    wait = wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
+    if (wait > p->t->poll_ms)
+        loop_timer_start(&p->timer, wait);
+    p->is_refused = false;
+    p->retry_after_ms = 0;
+}
+
 static void end_round(struct http_poll *p)
 {
+    back_off(p);
     combine(p);
     p->n_empty += p->state == METRIC_EMPTY;
     p->got_ms = loop_mono_ns(loop_of(p)) / 1000000;
@@ -169,6 +209,8 @@ static void on_answer(void *arg, const struct http_response *r, struct str body,
 
     a->call = NULL;
     count(p, err ? 0 : r->status);
+    if (!err)
+        note_refusal(p, r);
     if (err)
         tell_failure(p, err, a->why, sizeof(a->why));
     else if (poll_check_status(r->status, p->ops->only_200, p->ops->key, &bad) < 0 ||
@@ -243,11 +285,24 @@ static void ask(struct http_poll *p)
     buf_done(&addresses);
 }
 
+/* From the second look on each trigger has its place in the interval. */
+static int64_t interval_ms(struct http_poll *p)
+{
+    const struct trigger *t = p->t;
+    uint64_t place;
+
+    if (p->has_phase)
+        return t->poll_ms;
+    p->has_phase = true;
+    place = str_hash(str_of(t->ns)) ^ str_hash(str_of(t->so_name)) * 3 ^ (uint64_t)t->index * 977;
+    return t->poll_ms / 2 + (int64_t)(place % (uint64_t)(t->poll_ms / 2 + 1));
+}
+
 static void on_timer(void *arg)
 {
     struct http_poll *p = arg;
 
-    loop_timer_start(&p->timer, p->t->poll_ms);
+    loop_timer_start(&p->timer, interval_ms(p));
     if (p->ops->is_off && p->ops->is_off(p->t))
         p->has_answer = false; /* an answer of another time is none */
     else if (p->n_open == 0)
@@ -302,6 +357,6 @@ void poll_value(const struct http_poll *p, struct decision_metric *m)
     m->value = p->value;
     m->at_ms -= age;
     snprintf(m->why, sizeof(m->why), "%s", p->why);
-    if (age > stale)
-        trigger_unknown(m, "the last answer is too old");
+    if (m->state != METRIC_UNKNOWN && age > stale)
+        trigger_unknown(m, "the last answer is too old, and none has come since");
 }

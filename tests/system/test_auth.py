@@ -501,3 +501,21 @@ def test_the_address_of_the_server_comes_from_the_targets_environment(flyball, m
     # the pod's own environment shows it, as it would in any cluster
     told = {k: v for k, v in everything_told(f).items() if k not in ("pods", "deployments.apps", "replicasets.apps")}
     assert all("anything-else-9d2" not in text for text in told.values())
+
+
+def test_an_inferenceservice_names_its_authentication_as_kserve_does(flyball, make_prometheus, tutorial_yaml):
+    f = flyball
+    gate = Gate(make_prometheus({}).url)
+    isvc = next(o for o in yaml.safe_load_all(tutorial_yaml) if o["kind"] == "InferenceService")
+    external = isvc["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]
+    external["metric"] |= {"serverAddress": gate.url, "query": "vector(6)"}
+    external["target"]["value"] = "2"
+    external["authenticationRef"] = {"authModes": "bearer", "authenticationRef": {"name": "prom"}}
+    create(f, secret(token=TOKEN), authentication("token"), isvc)
+    name = isvc["metadata"]["name"] + "-predictor"
+    so = wait_for("its ScaledObject", lambda: f.get("scaledobject", name), 10)
+    assert so["spec"]["triggers"][0]["metadata"]["authModes"] == "bearer"
+    assert so["spec"]["triggers"][0]["authenticationRef"] == {"name": "prom"}
+    wait_for("three pods", lambda: f.get("deploy", name)["spec"]["replicas"] == 3, 15)
+    gate.close()
+    assert_untold(f, TOKEN)
