@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "codec/base64.h"
+#include "codec/protobuf.h"
 
 /* What may lie behind an unfinished message: a flow-control window of a paused stream. */
 #define BEHIND_MAX ((size_t)4 << 20)
@@ -169,6 +171,50 @@ void grpc_message_decode(struct str value, char *out, size_t cap)
         }
     }
     out[n] = '\0';
+}
+
+static struct str member(struct str message, unsigned number)
+{
+    struct str found = STR_NONE;
+    struct pb_field f;
+
+    while (message.n && pb_next(&message, &f))
+        if (f.number == number && f.wire == PB_BYTES)
+            found = f.bytes;
+    return found;
+}
+
+/* Duration {1: seconds, 2: nanos} */
+static int64_t duration_ms(struct str d)
+{
+    int64_t ms = 0;
+    struct pb_field f;
+
+    while (d.n && pb_next(&d, &f)) {
+        if (f.wire == PB_VARINT && f.number == 1 && f.value < 1000000000)
+            ms += (int64_t)f.value * 1000;
+        else if (f.wire == PB_VARINT && f.number == 2 && f.value < 1000000000)
+            ms += (int64_t)f.value / 1000000;
+    }
+    return ms > 0 ? ms : 1;
+}
+
+int64_t grpc_retry_ms(struct str details_bin)
+{
+    struct buf status = BUF_INIT_MAX(65536);
+    struct str rest;
+    struct pb_field f;
+    int64_t ms = 0;
+
+    if (details_bin.n && base64_decode(&status, details_bin)) {
+        rest = buf_str(&status); /* google.rpc.Status {3: repeated Any {1: type, 2: value}} */
+        while (rest.n && pb_next(&rest, &f))
+            if (f.number == 3 && f.wire == PB_BYTES &&
+                str_ends(member(f.bytes, 1), STR("/google.rpc.RetryInfo")))
+                ms = duration_ms(member(member(f.bytes, 2), 1));
+    }
+    buf_done(&status);
+    return ms;
 }
 
 static const struct {

@@ -35,6 +35,7 @@ enum grpc_code {
 struct grpc_status {
     int code; /* enum grpc_code, or what a peer sent */
     char message[1000];
+    int64_t retry_ms; /* so long the server asks to wait (RetryInfo); 0: it does not */
 };
 
 const char *grpc_code_name(int code); /* "DEADLINE_EXCEEDED"; of an unknown one "UNKNOWN" */
@@ -68,6 +69,9 @@ void grpc_message_encode(struct buf *out, struct str message);
 /* Decodes; what is not a valid escape stays. Cut to cap - 1 bytes, NUL-terminated, at a character.
  */
 void grpc_message_decode(struct str value, char *out, size_t cap);
+/* The delay of the google.rpc.RetryInfo in a grpc-status-details-bin, at least 1; 0: there is none.
+ */
+int64_t grpc_retry_ms(struct str details_bin);
 /* "100m" -> nanoseconds; at most 8 digits and one of H M S m u n. */
 bool grpc_timeout_parse(struct str value, int64_t *ret_ns);
 void grpc_timeout_text(int64_t ns, char out[16]);

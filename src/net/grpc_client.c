@@ -106,6 +106,7 @@ static void read_status(struct grpc_call *c, const struct http_headers *h)
         return;
     grpc_message_decode(http_header_get(h, "grpc-message"), text, sizeof(text));
     set_status(c, str_to_u64(code, &n) && n <= 1000 ? (int)n : GRPC_UNKNOWN, text);
+    c->status.retry_ms = grpc_retry_ms(http_header_get(h, "grpc-status-details-bin"));
 }
 
 /* False: the call is gone. */

@@ -140,6 +140,14 @@ static void header_values_are_read_and_written(void **state)
                               "a\n");
     grpc_message_decode(STR("50% %zz %4"), text, sizeof(text));
     assert_string_equal(text, "50% %zz %4");
+    assert_int_equal(/* a RetryInfo of 2.5 s */
+                     grpc_retry_ms(
+                         STR("CAgaNgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5m"
+                             "bxIKCggIAhCAyrXuAQ")),
+                     2500);
+    assert_int_equal(grpc_retry_ms(STR("CAg=")), 0);
+    assert_int_equal(grpc_retry_ms(STR("%%%")), 0);
+    assert_int_equal(grpc_retry_ms(STR_NONE), 0);
     grpc_message_decode(STR("ab%C2%AB"), text, 4); /* cut inside the character */
     assert_string_equal(text, "ab");
 }
