@@ -7,12 +7,12 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "codec/protobuf.h"
-#include "net/grpc.h"
 
 #define QUEUE_BYTES ((size_t)1 << 20)   /* of all requests that wait */
 #define REQUEST_BYTES ((size_t)2 << 20) /* sent together; receivers take 4 MiB or more */
 #define QUICK_MS 100                    /* back-off while the receiver is unreachable */
 #define QUICK_MAX_MS 5000
+#define RETRY_MAX_MS 300000 /* of what a receiver asks for */
 #define SAY_AGAIN_NS (30 * (int64_t)1000000000)
 
 struct request {
@@ -130,9 +130,9 @@ void exporter_push(struct exporter *e, struct str request)
 
 /* --- answers --- */
 
-static bool is_retryable(int code)
+static bool is_retryable(const struct grpc_status *s)
 {
-    switch (code) {
+    switch (s->code) {
     case GRPC_CANCELLED:
     case GRPC_DEADLINE_EXCEEDED:
     case GRPC_ABORTED:
@@ -140,15 +140,17 @@ static bool is_retryable(int code)
     case GRPC_UNAVAILABLE:
     case GRPC_DATA_LOSS:
         return true;
-    default: /* RESOURCE_EXHAUSTED too: its RetryInfo is not seen here */
+    case GRPC_RESOURCE_EXHAUSTED: /* for a while, or for good */
+        return s->retry_ms > 0;
+    default:
         return false;
     }
 }
 
-static int64_t next_delay_ms(struct exporter *e, int code)
+static int64_t next_delay_ms(struct exporter *e, const struct grpc_status *s)
 {
     const struct agent_retry *r = &e->config->retry;
-    bool quick = code == GRPC_UNAVAILABLE && !r->is_explicit;
+    bool quick = s->code == GRPC_UNAVAILABLE && !r->is_explicit;
     int64_t first = quick ? QUICK_MS : r->initial_ms, max = r->max_interval_ms, delay;
 
     if (quick && max > QUICK_MAX_MS)
@@ -160,6 +162,8 @@ static int64_t next_delay_ms(struct exporter *e, int code)
     e->interval_ms = (int64_t)((double)e->interval_ms * r->multiplier);
     if (e->interval_ms > max)
         e->interval_ms = max;
+    if (delay < s->retry_ms)
+        delay = s->retry_ms < RETRY_MAX_MS ? s->retry_ms : RETRY_MAX_MS;
     return delay > 1 ? delay : 1;
 }
 
@@ -197,7 +201,7 @@ static void say_works(struct exporter *e)
     e->said_ns = e->failing_ns = 0;
 }
 
-static void say_fails(struct exporter *e, int code, const char *message, int64_t delay_ms)
+static void say_fails(struct exporter *e, const struct grpc_status *s, int64_t delay_ms)
 {
     if (!e->failing_ns)
         e->failing_ns = now_ns(e);
@@ -205,13 +209,13 @@ static void say_fails(struct exporter *e, int code, const char *message, int64_t
         return;
     e->said_ns = now_ns(e);
     log_warn("agent", "cannot push to %s: %s: %s; %zu requests wait, next try in %lld ms",
-             e->config->endpoint, grpc_code_name(code), message, e->n, (long long)delay_ms);
+             e->config->endpoint, grpc_code_name(s->code), s->message, e->n, (long long)delay_ms);
 }
 
-static void give_up(struct exporter *e, size_t n, const char *why, int code, const char *message)
+static void give_up(struct exporter *e, size_t n, const char *why, const struct grpc_status *s)
 {
     log_error("agent", "%s: %zu request%s dropped, %s: %s: %s", e->config->endpoint, n,
-              n > 1 ? "s" : "", why, grpc_code_name(code), message);
+              n > 1 ? "s" : "", why, grpc_code_name(s->code), s->message);
     e->dropped += n;
     e->said_dropped = e->dropped;
     drop_first(e, n);
@@ -228,43 +232,44 @@ static size_t expired(struct exporter *e, size_t n)
     return i;
 }
 
-static void failed(struct exporter *e, size_t n, int code, const char *message)
+static void failed(struct exporter *e, size_t n, const struct grpc_status *s)
 {
     const struct agent_retry *r = &e->config->retry;
     int64_t delay_ms;
     size_t old;
 
-    if (!is_retryable(code) && n > 1) {
+    if (!is_retryable(s) && n > 1) {
         e->alone = n;
-    } else if (!is_retryable(code)) {
-        give_up(e, n, "the receiver refuses it", code, message);
+    } else if (!is_retryable(s)) {
+        give_up(e, n, "the receiver refuses it", s);
         e->interval_ms = 0;
     } else if (!r->is_enabled || e->is_draining) {
-        give_up(e, n, e->is_draining ? "the agent ends" : "retry_on_failure is off", code, message);
+        give_up(e, n, e->is_draining ? "the agent ends" : "retry_on_failure is off", s);
     } else {
-        delay_ms = next_delay_ms(e, code);
+        delay_ms = next_delay_ms(e, s);
         old = expired(e, n);
         if (old)
-            give_up(e, old, "retried for too long", code, message);
-        say_fails(e, code, message, delay_ms);
+            give_up(e, old, "retried for too long", s);
+        say_fails(e, s, delay_ms);
         loop_timer_start(&e->timer, delay_ms);
     }
 }
 
-void exporter_sent(struct exporter *e, int code, const char *message, struct str answer)
+void exporter_sent(struct exporter *e, const struct grpc_status *s, struct str answer)
 {
+    bool ok = s->code == GRPC_OK;
     size_t n = e->n_sending;
 
     e->n_sending = 0;
-    if (code == GRPC_OK) {
+    if (ok) {
         drop_first(e, n);
         e->interval_ms = 0;
         say_works(e);
         look_at_answer(e, answer);
     } else {
-        failed(e, n, code, message);
+        failed(e, n, s);
     }
-    if (e->alone > 0 && (code == GRPC_OK || !is_retryable(code)) && n == 1)
+    if (e->alone > 0 && (ok || !is_retryable(s)) && n == 1)
         e->alone--;
     send_next(e);
 }

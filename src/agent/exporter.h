@@ -5,16 +5,17 @@
  * another are one request, so after an outage the receiver learns the past and the present in one
  * step and nobody acts on the past.
  *
- * Retries as the collector does them (retry_on_failure). While the receiver cannot be reached and
- * the configuration does not set initial_interval, they come sooner: 100 ms to 5 s. A full queue
- * drops its oldest requests. What the receiver refuses for good, and what it takes only in part, is
- * logged, not sent again.
+ * Retries as the collector does them (retry_on_failure), no sooner than the receiver asks. While
+ * the receiver cannot be reached and the configuration does not set initial_interval, they come
+ * sooner: 100 ms to 5 s. A full queue drops its oldest requests. What the receiver refuses for
+ * good, and what it takes only in part, is logged, not sent again.
  *
  * The way to the receiver is injected. */
 #ifndef FB_AGENT_EXPORTER_H
 #define FB_AGENT_EXPORTER_H
 
 #include "agent/config.h"
+#include "net/grpc.h"
 #include "net/loop.h"
 
 struct exporter;
@@ -36,8 +37,8 @@ void exporter_push(struct exporter *e, struct str request);
 /* fn, when nothing waits any more or the time is over: retries no more. Once. */
 void exporter_drain(struct exporter *e, int64_t timeout_ms, void (*fn)(void *arg), void *arg);
 
-/* By the transport: gRPC's code and message, and the answer's bytes. */
-void exporter_sent(struct exporter *e, int code, const char *message, struct str answer);
+/* By the transport: how the call ended, and the answer's bytes. */
+void exporter_sent(struct exporter *e, const struct grpc_status *status, struct str answer);
 
 size_t exporter_waiting(const struct exporter *e); /* requests, the one under way too */
 uint64_t exporter_dropped(const struct exporter *e);

@@ -36,7 +36,7 @@ static void on_done(void *arg, const struct grpc_status *status)
     struct grpc_way *w = arg;
 
     w->call = NULL;
-    exporter_sent(w->exporter, status->code, status->message, buf_str(&w->answer));
+    exporter_sent(w->exporter, status, buf_str(&w->answer));
 }
 
 static void grpc_send(void *ctx, struct exporter *e, struct str message)
@@ -138,7 +138,7 @@ static void debug_done(void *arg)
     if (w->is_freed)
         free(w);
     else if (!w->is_canceled)
-        exporter_sent(w->exporter, GRPC_OK, "", STR_NONE);
+        exporter_sent(w->exporter, &(struct grpc_status){.code = GRPC_OK}, STR_NONE);
 }
 
 static void debug_send(void *ctx, struct exporter *e, struct str message)

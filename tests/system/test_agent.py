@@ -11,11 +11,13 @@ import urllib.request
 
 import grpc
 import pytest
+import yaml
 from google.protobuf import json_format
 
 from conftest import DATA, FLYBALL, wait_for
-from test_tutorial import hey, host_of
 from otlp_sink import Sink, Target, metrics_service_pb2
+from test_otel import COLLECTOR, POD, condition
+from test_tutorial import hey, host_of
 
 AGENT = FLYBALL.parent / "flyball-agent"
 FILES = DATA / "otel"
@@ -253,6 +255,26 @@ def test_partial_success_and_refusals_are_logged_and_not_repeated(start):
     assert [p[1] for p in sink.points("a")] == [1, 2, 3]  # each once
 
 
+def test_full_receiver_that_asks_for_a_pause_gets_it(start):
+    sink, target = start.sink(), start.target(page="a 1\n")
+    info = b"\x0a\x06\x10\x80\xc6\x86\x8f\x01"  # RetryInfo {retry_delay {nanos: 300000000}}
+    kind = b"type.googleapis.com/google.rpc.RetryInfo"
+    detail = b"\x0a" + bytes([len(kind)]) + kind + b"\x12" + bytes([len(info)]) + info
+
+    def full(request, context):
+        context.set_trailing_metadata((("grpc-status-details-bin", b"\x1a" + bytes([len(detail)]) + detail),))
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+
+    sink.answer = full
+    agent = start(config(f"localhost:{target.port}", sink.address, ["a"], "tls: {insecure: true}, retry_on_failure: {initial_interval: 10ms}"))
+    wait_for("five tries", lambda: len(sink.times) >= 5)
+    assert min(b - a for a, b in zip(sink.times, sink.times[1:])) > 0.29
+    sink.answer = None
+    before = len(sink.requests)
+    wait_for("it is taken", lambda: len(sink.requests) > before)
+    assert "RESOURCE_EXHAUSTED: full; 1 requests wait, next try in 300 ms" in agent.log()
+
+
 def test_tls_client_certificate_gzip_and_headers(start, tmp_path):
     def openssl(*args):
         subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=tmp_path)
@@ -318,6 +340,17 @@ def test_into_the_real_flyball_and_through_its_restart(start, flyball_factory):
     wait_for("the newest value after the restart", lambda: query(f, expr)[0]["value"][1] == "7")
     target.page = "# TYPE b gauge\nb 1\n"
     wait_for("the series' end", lambda: query(f, expr) == [])
+
+
+def test_what_the_sidecar_refuses_is_on_the_pod_and_the_collector(flyball):
+    collector = yaml.safe_load(COLLECTOR % "c")
+    collector["spec"]["config"]["receivers"]["prometheus"]["config"]["scrape_configs"][0]["relabel_configs"] = []
+    flyball.kubectl("create", "-f", "-", stdin=json.dumps(collector))
+    flyball.kubectl("create", "-f", "-", stdin=POD % ("p", "c"))
+    words = "receivers.prometheus.config.scrape_configs[0].relabel_configs (line "
+    wait_for("the pod says why", lambda: words in json.dumps(flyball.pods()[0]["status"]), 15)
+    wait_for("the collector says where", lambda: words in condition(flyball)["message"], 5)
+    assert condition(flyball)["status"] == "False"
 
 
 def test_the_tutorials_second_half_with_a_decoy_on_localhost(start, flyball):

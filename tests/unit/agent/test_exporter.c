@@ -9,7 +9,6 @@
 #include "agent/exporter.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/grpc.h"
 
 struct fixture {
     struct loop *loop;
@@ -17,6 +16,7 @@ struct fixture {
     struct exporter *e;
     struct exporter *calling; /* a call runs */
     int code;                 /* what is answered */
+    int64_t retry_ms;
     const char *answer;
     size_t answer_n;
     struct buf got; /* "[request]" each, what was taken */
@@ -33,7 +33,9 @@ static void answer(void *arg)
     if (!e || f->hangs)
         return;
     f->calling = NULL;
-    exporter_sent(e, f->code, "because", str_n(f->answer, f->answer_n));
+    exporter_sent(
+        e, &(struct grpc_status){.code = f->code, .message = "because", .retry_ms = f->retry_ms},
+        str_n(f->answer, f->answer_n));
 }
 
 static void fake_send(void *ctx, struct exporter *e, struct str message)
@@ -184,6 +186,27 @@ static void what_is_refused_is_not_sent_again(void **state)
     }
 }
 
+static void receiver_may_ask_for_a_pause(void **state)
+{
+    static const int codes[] = {GRPC_RESOURCE_EXHAUSTED, GRPC_UNAVAILABLE};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        struct fixture f;
+
+        begin(&f);
+        f.code = codes[i];
+        f.retry_ms = 10000;
+        push(&f, "a");
+        loop_run_for(f.loop, 9999);
+        assert_int_equal(f.n_calls, 1);
+        f.code = GRPC_OK;
+        loop_run_for(f.loop, 2);
+        assert_string_equal(buf_cstr(&f.got), "[a]");
+        end(&f);
+    }
+}
+
 /* One bad request must not take its neighbours with it. */
 static void refused_together_they_are_sent_one_by_one(void **state)
 {
@@ -306,6 +329,7 @@ int main(void)
         cmocka_unit_test(an_initial_interval_that_is_set_counts),
         cmocka_unit_test(after_max_elapsed_time_it_is_dropped),
         cmocka_unit_test(what_is_refused_is_not_sent_again),
+        cmocka_unit_test(receiver_may_ask_for_a_pause),
         cmocka_unit_test(refused_together_they_are_sent_one_by_one),
         cmocka_unit_test(full_queue_drops_its_oldest),
         cmocka_unit_test(queue_is_bounded_in_bytes),
