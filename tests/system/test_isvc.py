@@ -150,3 +150,9 @@ def test_a_broken_configuration_is_named_and_waited_for(flyball):
     patch("opentelemetryCollector", json.dumps(conf))
     f.kubectl("create", "-f", "-", stdin=json.dumps(isvc))
     wait_for("it is named", lambda: "spec.resources.limits.memory" in condition(f, "PredictorReady", "huggingface-fbopt")["message"], 10)
+
+
+def test_without_a_mode_an_object_is_served_without_knative(flyball):
+    flyball.kubectl("apply", "-f", "-", stdin=json.dumps(ISVC))
+    wait_for("a Deployment", lambda: flyball.get("deployment", NAME))
+    assert wait_for("the mode in the status", lambda: flyball.get("isvc", "x")["status"]["deploymentMode"]) in ("Standard", "RawDeployment")

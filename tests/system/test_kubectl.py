@@ -146,3 +146,8 @@ def test_twenty_writers_of_one_object_lose_nothing(f):
     assert [w.wait(30) for w in writers] == [0] * 20
     labels = f.get("deploy", "web")["metadata"]["labels"]
     assert all(labels.get(f"w{i}") == "1" for i in range(20))
+
+
+def test_a_value_of_the_wrong_type_is_named_with_its_path(f):
+    r = f.kubectl("create", "-f", "-", "--validate=false", stdin=DEPLOYMENT.replace("name: web", "name: other").replace("replicas: 2", "replicas: two"), check=False)
+    assert r.returncode != 0 and "spec.replicas" in r.stderr, r.stderr

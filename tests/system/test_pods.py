@@ -223,3 +223,11 @@ def test_a_cpu_limit_binds_to_as_many_processors(flyball):
     assert len(cpus["whole"]) == len(cpus["half"]) == 1 and cpus["whole"] != cpus["half"]
     assert cpus["free"] == os.sched_getaffinity(0)
     assert {n: os.getpriority(os.PRIO_PROCESS, p) for n, p in children.items()} == {"whole": 0, "half": 3, "free": 0}
+
+
+def test_the_first_readiness_probe_does_not_wait_for_its_period(flyball):
+    server = "import http.server, os; http.server.HTTPServer((os.environ['POD_IP'], 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
+    flyball.kubectl("apply", "-f", "-", stdin=pod("eager", {
+        "command": ["python3", "-c", server],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "initialDelaySeconds": 0, "periodSeconds": 300}}))
+    wait_for("Ready long before the first period ends", lambda: is_ready(flyball, "eager"), 20)
