@@ -16,6 +16,9 @@
 #define IDLE_MS ((int64_t)5 * 60 * 1000)   /* a point not seen for as long is looked up anew */
 #define AHEAD_MS ((int64_t)10 * 60 * 1000) /* how far a sender's clock may be ahead */
 
+#define MAKE_ROOM_MS 1000 /* between sweeps of a store that stays full: they look at every series \
+                           */
+
 /* One request on its way. */
 struct call {
     struct otlp *o;
@@ -201,8 +204,10 @@ int otlp_receive(struct otlp *o, struct str request, struct otlp_outcome *ret, s
         o->malformed++;
         return r;
     }
-    if (tsdb_is_full(o->o.db))
+    if (tsdb_is_full(o->o.db) && now >= o->made_room_ms + MAKE_ROOM_MS) {
+        o->made_room_ms = now;
         tsdb_sweep(o->o.db, now);
+    }
     if (tsdb_is_full(o->o.db)) {
         o->full++;
         return err_set(err, ERR_LIMIT, "the store is full (%zu bytes, %zu series): try again later",

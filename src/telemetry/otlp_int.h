@@ -59,6 +59,7 @@ struct otlp {
     size_t next;     /* senders keep their order: the entry behind the one found last */
 
     struct otlp_reason reasons[OTLP_REASONS_MAX];
+    int64_t made_room_ms; /* when a full store was swept last */
     uint64_t requests, malformed, full, accepted, rejected, bytes;
     struct buf text; /* scratch */
 };

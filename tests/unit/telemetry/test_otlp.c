@@ -548,6 +548,28 @@ static void what_is_no_longer_pushed_is_forgotten(void **state)
     assert_non_null(strstr(buf_cstr(&b->answer), "flyball_otlp_known_points 0\n"));
 }
 
+/* Ten generations of a thousand series, each gone when the next comes. */
+static void the_memory_of_series_that_went_is_used_again(void **state)
+{
+    struct bench *b = *state;
+    size_t first = 0;
+
+    for (int generation = 0; generation < 10; generation++) {
+        for (int i = 0; i < 1000; i++) {
+            char name[32];
+
+            snprintf(name, sizeof(name), "g%d_%d", generation, i);
+            push_gauge(b, ATTR("host.name", "h"), name, loop_wall_ms(b->loop), i);
+        }
+        if (generation == 1)
+            first = tsdb_bytes(b->db);
+        loop_run_for(b->loop, 20 * 60 * 1000);
+        tsdb_sweep(b->db, loop_wall_ms(b->loop));
+    }
+    assert_int_equal(tsdb_series_count(b->db), 0);
+    assert_true(tsdb_bytes(b->db) <= first);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -566,6 +588,7 @@ int main(void)
         T(a_pods_series_carry_its_labels_and_end_with_it),
         T(a_pushed_page_answers_as_the_scraped_one),
         T(what_is_no_longer_pushed_is_forgotten),
+        T(the_memory_of_series_that_went_is_used_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
