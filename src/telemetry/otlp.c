@@ -16,8 +16,7 @@
 #define IDLE_MS ((int64_t)5 * 60 * 1000)   /* a point not seen for as long is looked up anew */
 #define AHEAD_MS ((int64_t)10 * 60 * 1000) /* how far a sender's clock may be ahead */
 
-#define MAKE_ROOM_MS 1000 /* between sweeps of a store that stays full: they look at every series \
-                           */
+#define MAKE_ROOM_MS 1000 /* between sweeps of a store that stays full */
 
 /* One request on its way. */
 struct call {

@@ -228,6 +228,10 @@ static void store(struct otlp *o, struct otlp_group *g, const struct otlp_point 
     for (size_t i = 0; i < g->n; i++) {
         double v = i < s->n ? s->values[i] : i == s->n ? g->sum : (double)g->count;
 
+        if (i + 8 < g->n)
+            __builtin_prefetch(g->series[i + 8]);
+        if (i + 4 < g->n)
+            series_prefetch(g->series[i + 4]);
         if (i == s->n && !p->has_sum)
             continue;
         if (began && (i != s->n || g->sum >= 0))

@@ -173,6 +173,11 @@ enum tsdb_append tsdb_put(struct tsdb *db, struct series *s, int64_t t, double v
     return TSDB_APPENDED;
 }
 
+void series_prefetch(const struct series *s)
+{
+    __builtin_prefetch(s->head, 1);
+}
+
 int64_t series_newest(const struct series *s)
 {
     return s->head ? s->t : INT64_MIN;

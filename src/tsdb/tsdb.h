@@ -58,6 +58,8 @@ enum tsdb_append { TSDB_APPENDED, TSDB_DUPLICATE, TSDB_OUT_OF_ORDER };
 enum tsdb_append tsdb_append(struct tsdb *db, struct series *s, int64_t t_ms, double v);
 /* The same, but a sample of the newest one's time takes its place. */
 enum tsdb_append tsdb_put(struct tsdb *db, struct series *s, int64_t t_ms, double v);
+/* A hint that a sample will be appended soon; s itself should be in the cache by now. */
+void series_prefetch(const struct series *s);
 /* Time of the newest sample; INT64_MIN: none. */
 int64_t series_newest(const struct series *s);
 
