@@ -3,14 +3,19 @@
 
 #include "base/mem.h"
 
-static const struct {
-    const char *repository, *command;
+#define MODEL_SERVER                                                                               \
+    "flyball model-server", "it computes no model: it schedules requests as vLLM does, takes its " \
+                            "step times from a timing model and makes its text up"
+
+static const struct stand_in {
+    const char *repository, *command, *note;
 } builtin[] = {
-    {"kserve/huggingfaceserver", "flyball model-server"},
-    {"vllm/vllm-openai", "flyball model-server"},
-    {"vllm/vllm-openai-cpu", "flyball model-server"},
+    {"kserve/huggingfaceserver", MODEL_SERVER},
+    {"vllm/vllm-openai", MODEL_SERVER},
+    {"vllm/vllm-openai-cpu", MODEL_SERVER},
     /* any collector image: its name may begin with this, whoever publishes it */
-    {"*/opentelemetry-collector*", "flyball-agent"},
+    {"*/opentelemetry-collector*", "flyball-agent",
+     "it takes the part of the collector's configuration that a sidecar for scaling needs"},
 };
 
 /* A pattern "*" "/PREFIX" "*" stands for every repository whose last part begins with PREFIX. */
@@ -44,7 +49,7 @@ static struct str repository(const char *image)
     return s;
 }
 
-const char *image_command(const char *image, char *const *map)
+static const char *of_user(const char *image, char *const *map)
 {
     struct str repo = repository(image);
 
@@ -55,8 +60,30 @@ const char *image_command(const char *image, char *const *map)
         if (eq && (matches(repo, key) || str_is(key, image)))
             return eq + 1;
     }
+    return NULL;
+}
+
+static const struct stand_in *of_builtin(const char *image)
+{
+    struct str repo = repository(image);
+
     for (size_t i = 0; i < ARRAY_LEN(builtin); i++)
         if (matches(repo, str_of(builtin[i].repository)))
-            return builtin[i].command;
+            return &builtin[i];
     return NULL;
+}
+
+const char *image_command(const char *image, char *const *map)
+{
+    const char *own = of_user(image, map);
+    const struct stand_in *b = own ? NULL : of_builtin(image);
+
+    return b ? b->command : own;
+}
+
+const char *image_note(const char *image, char *const *map)
+{
+    const struct stand_in *b = of_user(image, map) ? NULL : of_builtin(image);
+
+    return b ? b->note : NULL;
 }

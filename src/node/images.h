@@ -12,5 +12,7 @@
  * NULL: none. "flyball" as the first word means this program, and "flyball-agent" the sidecar
  * collector beside it. */
 const char *image_command(const char *image, char *const *map);
+/* What a user has to know of a stand-in of ours: "it ..."; NULL where the command is the user's. */
+const char *image_note(const char *image, char *const *map);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kube/reconciler.h"
+#include "node/images.h"
 #include "node/node_int.h"
 
 #define BACKOFF_MAX_FACTOR 30 /* 5 min for a unit of 10 s */
@@ -195,6 +196,18 @@ void container_signal(struct container *c, int signum)
 
 /* --- the start --- */
 
+/* Nobody shall take made-up text for a model's. */
+static void say_what_stands_in(struct container *c)
+{
+    const char *image = json_text(c->spec, "image", ""), *note = NULL;
+
+    if (json_array_size(json_object_get(c->spec, "command")) == 0)
+        note = image_note(image, c->pod->node->o.image_map);
+    if (note)
+        container_say(c, EVENT_NORMAL, "StandIn",
+                      "A program of flyball's stands in for image \"%s\": %s", image, note);
+}
+
 static void on_state(void *arg)
 {
     struct container *c = arg;
@@ -214,6 +227,7 @@ static void on_state(void *arg)
     c->run_started_ms = loop_wall_ms(c->pod->node->o.loop);
     container_say(c, EVENT_NORMAL, "Created", "Created container: %s", c->name);
     container_say(c, EVENT_NORMAL, "Started", "Started container %s", c->name);
+    say_what_stands_in(c);
     probes_start(c);
     npod_sync(c->pod);
 }

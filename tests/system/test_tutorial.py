@@ -53,6 +53,17 @@ def test_from_apply_to_three_replicas(flyball_factory, tutorial_yaml, kubectl):
     f = flyball_factory(kubectl=kubectl)
     assert f.kubectl("apply", "-f", "-", stdin=tutorial_yaml).stdout == "inferenceservice.serving.kserve.io/huggingface-fbopt created\n"
     wait_for("READY within 10 s", lambda: ready(f), 10)
+    # a simulated model says so everywhere: event, log, list of models, header of every answer
+    assert wait_for("the event", lambda: re.search(r"StandIn +.*computes no model", f.kubectl("get", "events").stdout))
+    pod = f.pods()[0]["metadata"]["name"]
+    assert "simulated" in f.kubectl("logs", pod, "-c", "kserve-container").stdout.lower()
+    answer = subprocess.run(["curl", "-si", "-H", "Host: huggingface-fbopt-default.example.com", "-H", "Content-Type: application/json",
+                             "-d", BODY.replace("100", "1"), f"http://{f.env['INGRESS_HOST']}:{f.env['INGRESS_PORT']}/openai/v1/completions"],
+                            capture_output=True, text=True).stdout
+    assert "x-flyball-simulated:" in answer.lower(), answer
+    models = subprocess.run(["curl", "-s", "-H", "Host: huggingface-fbopt-default.example.com",
+                             f"http://{f.env['INGRESS_HOST']}:{f.env['INGRESS_PORT']}/openai/v1/models"], capture_output=True, text=True).stdout
+    assert json.loads(models)["data"][0]["simulated"] is True
     table = wait_for("the ScaledObject is ready",
                      lambda: (lambda t: t if re.search(r" True +(True|False) +False +Unknown", t) else None)(
                          f.kubectl("get", "scaledobjects", "huggingface-fbopt-predictor").stdout), 5).splitlines()
