@@ -14,13 +14,12 @@
 static bool account(struct http_x *x)
 {
     struct http_server *s = x->hc->s;
-    size_t max = s->o.max_held ? s->o.max_held : HELD_MAX_DEFAULT;
     size_t now = x->body.cap + x->held_by_user;
     bool grows = now > x->held;
 
     s->held = s->held - x->held + now;
     x->held = now;
-    return !grows || s->held <= max;
+    return !grows || s->held <= s->o.max_held;
 }
 
 static struct str copy_into(struct buf *b, struct str s)

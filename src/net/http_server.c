@@ -151,6 +151,10 @@ int http_server_new(struct loop *l, const struct http_server_options *o, struct 
 
     s->loop = l;
     s->o = *o;
+    if (!s->o.idle_ms)
+        s->o.idle_ms = IDLE_MS_DEFAULT;
+    if (!s->o.max_held)
+        s->o.max_held = HELD_MAX_DEFAULT;
     list_init(&s->conns);
     r = conn_listen(l, &o->addr, o->tls, on_accept, s, &s->listener, err);
     if (r < 0) {

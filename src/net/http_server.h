@@ -10,8 +10,9 @@
  * handler may answer at any later time, from the loop's thread.
  *
  * Bounds: header block 64 KiB and 100 fields (431), bodies as asked (413), idle keep-alive 120 s,
- * header of a request must be whole within 30 s (408). A slow reader: http_x_write returns false
- * when more than 256 KiB (of a stream of HTTP/2: 64 KiB) wait; wait for on_drain, or give up. */
+ * header of a request must be whole within 30 s (408), a client of HTTP/2 must answer pings. A slow
+ * reader: http_x_write returns false when more than 256 KiB (of a stream of HTTP/2: 64 KiB) wait;
+ * wait for on_drain, or give up. */
 #ifndef FB_NET_HTTP_SERVER_H
 #define FB_NET_HTTP_SERVER_H
 
@@ -48,6 +49,9 @@ struct http_server_options {
     int fd; /* > 0: an already bound, not yet listening socket to use instead of addr */
     const char *server_name; /* for log lines */
     bool h1_only;            /* no HTTP/2, neither by ALPN nor by prior knowledge */
+    int64_t idle_ms;         /* a connection without exchanges stays so long; 0: 120 s */
+    int64_t ping_after_ms;   /* HTTP/2 with open exchanges: silent so long, it is asked; 0: 60 s */
+    int64_t ping_wait_ms;    /* and without an answer closed; 0: 20 s */
     size_t max_held; /* bytes of unfinished bodies of all exchanges; 0: 256 MiB. Beyond: 503 */
 };
 

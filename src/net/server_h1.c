@@ -152,7 +152,7 @@ static void finish_x(void *arg)
     if (hc->is_gone)
         return;
     h1_next(&s->parser);
-    loop_timer_start(&hc->timer, IDLE_TIMEOUT_MS);
+    loop_timer_start(&hc->timer, s->hc->s->o.idle_ms);
     waiting = s->waiting;
     s->waiting = BUF_INIT;
     conn_pause(hc->c, false);

@@ -13,8 +13,8 @@
 #include "net/h2.h"
 #include "net/server_int.h"
 
-#define PING_AFTER_MS 60000
-#define PING_WAIT_MS 20000
+#define PING_AFTER_MS_DEFAULT 60000
+#define PING_WAIT_MS_DEFAULT 20000
 
 struct side2 {
     struct hconn *hc;
@@ -87,8 +87,15 @@ static bool is_target(struct str path)
 
 static void watch_idle(struct side2 *s)
 {
-    if (!s->hc->is_gone)
-        loop_timer_start(&s->hc->timer, h2_streams(s->h2) ? PING_AFTER_MS : IDLE_TIMEOUT_MS);
+    const struct http_server_options *o = &s->hc->s->o;
+
+    if (s->hc->is_gone)
+        return;
+    if (h2_streams(s->h2) == 0)
+        loop_timer_start(&s->hc->timer, o->idle_ms);
+    else
+        loop_timer_start(&s->hc->timer,
+                         o->ping_after_ms ? o->ping_after_ms : PING_AFTER_MS_DEFAULT);
 }
 
 static void on_head(void *arg, struct h2_stream *st, const struct h2_head *head)
@@ -259,8 +266,10 @@ static void on_timeout(void *side)
         h2_flush(s->h2);
         hconn_finish(s->hc);
     } else {
+        int64_t wait_ms = s->hc->s->o.ping_wait_ms;
+
         h2_ping(s->h2);
-        loop_timer_start(&s->hc->timer, PING_WAIT_MS);
+        loop_timer_start(&s->hc->timer, wait_ms ? wait_ms : PING_WAIT_MS_DEFAULT);
     }
 }
 

@@ -10,7 +10,7 @@
 #include "net/http_server.h"
 
 #define HEADER_TIMEOUT_MS 30000
-#define IDLE_TIMEOUT_MS 120000
+#define IDLE_MS_DEFAULT 120000
 #define HELD_MAX_DEFAULT ((size_t)256 << 20)
 
 struct http_server {

@@ -165,7 +165,7 @@ struct fixture {
     struct tls_server *tls;
     struct conn_listener *listener; /* of a server that is none */
     struct conn *silent[32];
-    bool is_late;
+    bool is_late, greets;
     uint16_t port;
     int open_calls, accepted;
     struct grpc_x *held;
@@ -454,8 +454,8 @@ static void a_paused_stream_stays_where_it_is(void **state)
         WAIT(f, r.messages == i);
         assert_false(r.is_done);
         if (i == 299) { /* the end of the connection is none of its business any more */
-            for (int k = 0; k < 50; k++)
-                WAIT(f, !loop_timer_is_running(&f->poll));
+            loop_timer_start(&f->poll, 50);
+            loop_run(f->loop);
             stop_serving(f);
         }
         grpc_call_pause(r.call, false);
@@ -556,6 +556,8 @@ static void on_silent_accept(void *arg, struct conn *c)
     assert_true(f->accepted < (int)ARRAY_LEN(f->silent));
     f->silent[f->accepted] = c;
     conn_start(c, &events, &f->silent[f->accepted]);
+    if (f->greets)
+        conn_write(c, STR("\0\0\0\4\0\0\0\0\0"));
     if (f->accepted++ == 1)
         conn_write(c, STR("HTTP/1.1 400 Bad Request\r\n\r\n"));
 }
@@ -577,6 +579,22 @@ static void a_peer_that_does_not_speak_http2_is_given_up(void **state)
                       .method = "/t.S/Echo", .wait_for_ready = true, .timeout_ms = 300});
     assert_int_equal(r.status.code, GRPC_DEADLINE_EXCEEDED);
     assert_non_null(strstr(r.status.message, "HTTP/2"));
+}
+
+static void a_server_that_falls_silent_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct result r = {.last = BUF_INIT};
+    struct net_addr a;
+
+    stop_serving(f);
+    f->greets = true; /* with its settings, and nothing more */
+    net_addr_set(&a, "127.0.0.1", f->port);
+    assert_int_equal(conn_listen(f->loop, &a, NULL, on_silent_accept, f, &f->listener, NULL), 0);
+    call_and_wait(f, &r, (struct grpc_call_options){.method = "/t.S/Echo"});
+    assert_int_equal(r.status.code, GRPC_UNAVAILABLE);
+    assert_string_equal(r.status.message,
+                        "the connection was lost: the server does not answer pings");
 }
 
 static void channels_are_shared_by_target_and_tls(void **state)
@@ -682,6 +700,7 @@ int main(void)
         T(nobody_there_fails_at_once_or_waits),
         T(a_server_that_restarts_ends_calls_and_is_found_again),
         T(a_peer_that_does_not_speak_http2_is_given_up),
+        T(a_server_that_falls_silent_is_given_up),
         T(channels_are_shared_by_target_and_tls),
         T(tls_and_client_certificates),
         T(the_client_may_be_freed_in_a_callback),

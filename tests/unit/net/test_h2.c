@@ -256,12 +256,19 @@ static void on_poll(void *arg)
             fail_msg("not in time: %s", #condition);   \
     } while (0)
 
-static int start_with(void **state, size_t max_held)
+static void run_for(struct fixture *f, int64_t ms)
+{
+    loop_timer_start(&f->poll, ms);
+    loop_run(f->loop);
+}
+
+static int start_with(void **state, struct http_server_options o)
 {
     struct fixture *f = mem_zalloc(sizeof(*f));
-    struct http_server_options o = {
-        .on_request = on_request, .ctx = f, .server_name = "test", .max_held = max_held};
 
+    o.on_request = on_request;
+    o.ctx = f;
+    o.server_name = "test";
     log_set_level(LOG_LEVEL_ERROR);
     f->loop = loop_new();
     loop_timer_init(&f->deadline, f->loop, on_deadline, f);
@@ -275,12 +282,18 @@ static int start_with(void **state, size_t max_held)
 
 static int start(void **state)
 {
-    return start_with(state, 0);
+    return start_with(state, (struct http_server_options){.fd = 0});
 }
 
 static int start_small(void **state)
 {
-    return start_with(state, (size_t)1 << 20);
+    return start_with(state, (struct http_server_options){.max_held = (size_t)1 << 20});
+}
+
+static int start_impatient(void **state)
+{
+    return start_with(state, (struct http_server_options){
+                                 .idle_ms = 300, .ping_after_ms = 30, .ping_wait_ms = 100});
 }
 
 static void leave(struct fixture *f)
@@ -400,8 +413,7 @@ static void a_preface_cut_at_any_byte_is_one(void **state)
         connect_raw(f);
         WAIT(f, http_server_connections(f->server) == 1);
         conn_write(f->conn, str_n(hello, n));
-        for (int i = 0; i < 3; i++)
-            WAIT(f, loop_timer_is_running(&f->poll) == false);
+        run_for(f, 1);
         conn_write(f->conn, str_n(hello + n, sizeof(hello) - 1 - n));
         WAIT(f, f->raw.n >= 9 + 18 + 9); /* its settings, and its acknowledgement */
         assert_int_equal(f->raw.p[3], 4);
@@ -523,7 +535,7 @@ static void a_slow_reader_stops_the_writer(void **state)
             f->had_no_room = !http_x_write(f->held, str_n(block, sizeof(block)));
             f->written += sizeof(block);
         }
-        WAIT(f, !loop_timer_is_running(&f->poll));
+        run_for(f, 1);
     }
     assert_true(f->had_no_room);
     conn_pause(f->conn, false);
@@ -544,8 +556,7 @@ static void streams_over_the_bound_are_refused(void **state)
     for (int i = 0; i < 10000; i++)
         ask(f, &asks[i], "/hold", STR_NONE);
     WAIT(f, f->requests == H2_STREAMS_MAX);
-    for (int i = 0; i < 50; i++)
-        WAIT(f, !loop_timer_is_running(&f->poll));
+    run_for(f, 50);
     assert_int_equal(f->requests, H2_STREAMS_MAX); /* the session keeps to what the server said */
     leave(f);
     WAIT(f, f->closes == H2_STREAMS_MAX);
@@ -616,8 +627,7 @@ static void floods_end_the_connection(void **state)
         flood(f, kind);
         if (kind == 3) { /* no connection error: each is refused, or answered */
             WAIT(f, f->requests > 100);
-            for (int i = 0; i < 50; i++)
-                WAIT(f, !loop_timer_is_running(&f->poll));
+            run_for(f, 50);
         } else {
             WAIT(f, f->is_closed);
             assert_true(f->requests <= 2000);
@@ -675,6 +685,28 @@ static void unfinished_bodies_together_are_bounded(void **state)
     buf_done(&body);
 }
 
+static void who_is_silent_is_asked_and_who_is_idle_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct ask a;
+
+    connect_raw(f); /* asks for /hold, and never answers the ping */
+    conn_write(f->conn, STR(H2_PREFACE "\0\0\0\4\0\0\0\0\0"
+                                       "\0\0\14\1\5\0\0\0\1\x82\x86\4\5/hold\1\1x"));
+    WAIT(f, f->held);
+    WAIT(f, f->is_closed);
+    assert_int_equal(f->closes, 1);
+    connect_h2(f); /* answers, for longer than the server waits */
+    ask(f, &a, "/hold", STR_NONE);
+    WAIT(f, f->held);
+    run_for(f, 400);
+    assert_false(f->is_closed);
+    http_x_reply(f->held, 200, NULL, NULL, STR_NONE);
+    WAIT(f, a.is_done);
+    WAIT(f, f->is_closed); /* idle */
+    assert_int_equal(f->goaway, H2_NO_ERROR + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -689,6 +721,8 @@ int main(void)
         T(streams_over_the_bound_are_refused),
         T(floods_end_the_connection),
         T(a_server_that_ends_says_goaway),
+        cmocka_unit_test_setup_teardown(who_is_silent_is_asked_and_who_is_idle_leaves,
+                                        start_impatient, stop),
         cmocka_unit_test_setup_teardown(unfinished_bodies_together_are_bounded, start_small, stop),
     };
 
