@@ -8,6 +8,7 @@
 #define SAMPLES_MAX 1000000 /* without a sample_limit */
 #define FUTURE_MS 600000    /* samples further ahead are dropped */
 #define EXEMPLAR_LABELS_MAX 128
+#define METAS_MAX 20000 /* families that were ever seen: beyond, all is learnt anew */
 
 struct page *page_new(const struct agent_config *c, const struct agent_job *job,
                       const struct agent_target *target)
@@ -33,11 +34,23 @@ static void drop_entries(struct page *p)
     p->hash = 0;
 }
 
-void page_free(struct page *p)
+static void drop_metas(struct page *p)
 {
     size_t i = 0;
     void *v;
 
+    while (table_next(&p->metas, &i, NULL, &v)) {
+        struct meta *m = v;
+
+        free(m->help);
+        free(m->unit);
+        free(m);
+    }
+    table_done(&p->metas);
+}
+
+void page_free(struct page *p)
+{
     if (!p)
         return;
     drop_entries(p);
@@ -48,14 +61,7 @@ void page_free(struct page *p)
         p->sections = s->next;
         series_free_section(s);
     }
-    while (table_next(&p->metas, &i, NULL, &v)) {
-        struct meta *m = v;
-
-        free(m->help);
-        free(m->unit);
-        free(m);
-    }
-    table_done(&p->metas);
+    drop_metas(p);
     arena_done(&p->scratch);
     arena_done(&p->target_info_arena);
     buf_done(&p->exemplar_bytes);
@@ -131,6 +137,15 @@ static void drop_unseen(struct page *p)
     free(gone);
 }
 
+/* Their texts are gone with them. */
+static void forget_metas(struct page *p)
+{
+    for (struct section *s = p->sections; s; s = s->next)
+        for (struct family *f = s->families; f; f = f->next)
+            f->meta = NULL;
+    drop_metas(p);
+}
+
 /* The page is to be understood anew. What is made again under the same key goes on. */
 static void rebuild(struct page *p, int64_t t_ms)
 {
@@ -141,6 +156,8 @@ static void rebuild(struct page *p, int64_t t_ms)
         for (struct family *f = s->families; f; f = f->next)
             for (struct point *pt = f->points; pt; pt = pt->next)
                 end_point(p, pt, t_ms);
+    if (p->metas.count > METAS_MAX)
+        forget_metas(p);
     series_make_own(p);
     p->has_news = news;
     p->must_rebuild = false;
@@ -369,7 +386,7 @@ int page_take(struct page *p, struct str text, enum promtext_format format,
     p->format = format;
     p->now_ms = s->t_ms;
     p->hash = 0;
-    if (p->must_rebuild)
+    if (p->must_rebuild || p->metas.count > METAS_MAX)
         rebuild(p, s->t_ms);
     rc = parse(p, text, err);
     if (rc == 0 && p->must_rebuild) {

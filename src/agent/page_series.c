@@ -271,8 +271,10 @@ static struct family *family_of(struct section *s, const struct mapped *m)
     struct family *f;
 
     for (f = s->families; f; f = f->next)
-        if (str_is(m->metric, f->name) && f->type == m->type)
+        if (str_is(m->metric, f->name) && f->type == m->type) {
+            f->meta = m->meta;
             return f;
+        }
     f = mem_zalloc(sizeof(*f));
     f->section = s;
     f->name = str_dup(m->metric);
@@ -321,7 +323,7 @@ static struct point *point_of(struct page *p, const struct mapped *m, struct att
     struct point *pt;
 
     qsort(labels->items, labels->n, sizeof(*labels->items), by_key);
-    buf_printf(&key, "%.*s|%d", STR_ARG(m->metric), (int)m->type);
+    buf_add_str(&key, m->metric); /* a change of type alone ends nothing */
     for (size_t i = 0; i < labels->n; i++)
         buf_printf(&key, "|%zu %.*s|%zu %.*s", labels->items[i].key.n,
                    STR_ARG(labels->items[i].key), labels->items[i].value.text.n,
@@ -329,7 +331,7 @@ static struct point *point_of(struct page *p, const struct mapped *m, struct att
     pt = table_get(&p->points, buf_str(&key));
     if (pt) {
         buf_done(&key);
-        return pt;
+        return pt->family->type == m->type ? pt : NULL;
     }
     job = take_label(labels, "job");
     instance = take_label(labels, "instance");

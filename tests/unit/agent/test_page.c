@@ -2,6 +2,7 @@
  *
  * From exposition text to OTLP: the vLLM pages against what the collector's rules make of them, and
  * what a page does over time: news, ends, failures. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +10,8 @@
 
 #include "agent/page.h"
 #include "base/mem.h"
+#include "base/rand.h"
+#include "base/table.h"
 #include "codec/otlp.h"
 #include "codec/otlp_json.h"
 #include "codec/protobuf.h"
@@ -469,7 +472,7 @@ static void a_changed_type_is_understood(void **state)
     pushed(&f);
     f.t_ms += 1;
     assert_int_equal(take(&f, "# TYPE a counter\na 2\nb 1\n", PROMTEXT_004), 0);
-    assert_string_equal(pushed(&f), "up 1 @1; a stale @1; b 1 @1; a 2 @1; ");
+    assert_string_equal(pushed(&f), "up 1 @1; b 1 @1; a 2 @1; ");
     end(&f);
 }
 
@@ -530,6 +533,164 @@ static void sample_limit_fails_the_scrape(void **state)
     end(&f);
 }
 
+/* --- properties --- */
+
+/* What a receiver knows: name and labels -> value as text. */
+struct receiver {
+    struct table series;
+};
+
+static void receive(void *arg, const struct otlp_point *p)
+{
+    struct receiver *r = arg;
+    struct otlp_attributes a = p->attributes;
+    struct buf key = BUF_INIT, text = BUF_INIT;
+    struct str name;
+
+    if (str_starts(p->name, STR("scrape_")) || str_is(p->name, "up"))
+        return;
+    buf_printf(&key, "%.*s", STR_ARG(p->name));
+    while (otlp_attribute(&a, &name, &text))
+        buf_printf(&key, ",%.*s=%s", STR_ARG(name), buf_cstr(&text));
+    free(table_del(&r->series, buf_str(&key)));
+    if (!p->is_absent && p->kind == OTLP_HISTOGRAM)
+        table_set(&r->series, buf_str(&key), mem_printf("%llu", (unsigned long long)p->count));
+    else if (!p->is_absent)
+        table_set(&r->series, buf_str(&key), mem_printf("%g", p->value));
+    buf_done(&key);
+    buf_done(&text);
+}
+
+/* A page of random series, and what a receiver must know when it has got it. */
+static void random_page(struct rng *rng, struct buf *page, struct table *want)
+{
+    for (unsigned i = 0; i < 12; i++) {
+        unsigned value = (unsigned)rng_below(rng, 3), label = (unsigned)rng_below(rng, 3);
+        AUTO_FREE char *key = mem_printf("m%u,l=%u", i, label);
+
+        if (rng_below(rng, 3) == 0)
+            continue;
+        if (i < 8) { /* of a type that changes once in a while */
+            if (rng_below(rng, 200) == 0)
+                buf_printf(page, "# TYPE m%u %s\n", i, rng_below(rng, 2) ? "gauge" : "counter");
+            buf_printf(page, "m%u{l=\"%u\"} %u\n", i, label, value);
+        } else {
+            buf_printf(page,
+                       "# TYPE m%u histogram\nm%u_bucket{le=\"1\",l=\"%u\"} %u\n"
+                       "m%u_bucket{le=\"+Inf\",l=\"%u\"} %u\nm%u_count{l=\"%u\"} %u\n",
+                       i, i, label, value, i, label, value, i, label, value);
+        }
+        table_set(want, str_of(key), mem_printf("%u", value));
+    }
+}
+
+static void drop_all(struct table *t)
+{
+    size_t i = 0;
+    void *v;
+
+    while (table_next(t, &i, NULL, &v))
+        free(v);
+    table_done(t);
+}
+
+static void assert_same_tables(const struct table *got, const struct table *want)
+{
+    size_t i = 0;
+    struct str key;
+    void *v;
+
+    while (table_next(want, &i, &key, &v)) {
+        const char *g = table_get(got, key);
+
+        if (!g || strcmp(g, v) != 0)
+            fail_msg("%.*s is %s, expected %s", STR_ARG(key), g ? g : "not there", (char *)v);
+    }
+    assert_int_equal(got->count, want->count);
+}
+
+/* Pushing only when there is news, a receiver always knows what the last page said, through failed
+ * and malformed scrapes too; and never hears the same twice as news. */
+static void receiver_knows_the_page_from_news_alone(void **state)
+{
+    struct receiver r = {.series = TABLE_INIT};
+    struct fixture f;
+    uint64_t seed;
+    struct rng rng;
+    size_t idle = 0;
+
+    (void)state;
+    rand_bytes(&seed, sizeof(seed));
+    print_message("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&rng, seed);
+    begin(&f, "", "", "");
+    for (int i = 0; i < 3000; i++) {
+        struct buf page = BUF_INIT;
+        struct table want = TABLE_INIT;
+        unsigned what = (unsigned)rng_below(&rng, 10);
+        int repeats = (int)rng_below(&rng, 3);
+
+        f.t_ms += 100;
+        random_page(&rng, &page, &want);
+        if (what == 0) {
+            page_fail(f.page, &(struct page_scrape){f.t_ms, 1});
+        } else if (what == 1) {
+            buf_add_cstr(&page, "}\n");
+            assert_int_equal(take(&f, buf_cstr(&page), PROMTEXT_004), ERR_BAD_INPUT);
+        } else {
+            for (int k = 0; k <= repeats; k++)
+                assert_int_equal(take(&f, buf_cstr(&page), PROMTEXT_004), 0);
+        }
+        if (what <= 1)
+            drop_all(&want);
+        idle += !page_has_news(f.page);
+        if (page_has_news(f.page)) {
+            buf_clear(&f.out);
+            page_write(f.page, &f.out);
+            assert_int_equal(otlp_check(buf_str(&f.out), NULL), 0);
+            otlp_walk(buf_str(&f.out), receive, &r);
+        }
+        assert_same_tables(&r.series, &want);
+        if (what > 1) { /* once more the same is no news */
+            assert_int_equal(take(&f, buf_cstr(&page), PROMTEXT_004), 0);
+            assert_false(page_has_news(f.page));
+        }
+        drop_all(&want);
+        buf_done(&page);
+    }
+    page_end(f.page, f.t_ms + 1);
+    buf_clear(&f.out);
+    page_write(f.page, &f.out);
+    otlp_walk(buf_str(&f.out), receive, &r);
+    assert_int_equal(r.series.count, 0);
+    drop_all(&r.series);
+    print_message("%zu of 3000 pages were no news\n", idle);
+    end(&f);
+}
+
+/* Series and families that are never the same twice. */
+static void churn_does_not_grow(void **state)
+{
+    struct fixture f;
+    struct mallinfo2 before = {0};
+
+    (void)state;
+    begin(&f, "", "", "");
+    for (int i = 0; i < 60000; i++) {
+        AUTO_FREE char *page =
+            mem_printf("# TYPE f%d gauge\n# HELP f%d A text.\nf%d{l=\"%d\"} 1\n", i, i, i, i);
+
+        if (i == 25000)
+            before = mallinfo2();
+        f.t_ms += 100;
+        assert_int_equal(take(&f, page, PROMTEXT_004), 0);
+        buf_clear(&f.out);
+        assert_true(page_write(f.page, &f.out) >= 6);
+    }
+    assert_true(mallinfo2().uordblks < before.uordblks + (8 << 20)); /* under ASan: nothing */
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +709,8 @@ int main(void)
         cmocka_unit_test(target_info_and_scope_leave_the_points),
         cmocka_unit_test(labels_of_the_target_win),
         cmocka_unit_test(sample_limit_fails_the_scrape),
+        cmocka_unit_test(receiver_knows_the_page_from_news_alone),
+        cmocka_unit_test(churn_does_not_grow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
