@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
 #include "base/table.h"
 #include "promql/promql.h"
@@ -137,22 +138,20 @@ void addon_metrics_note(struct addon_metrics *m, struct str ns, struct str so,
 
 static void drop_old(struct addon_metrics *m, int64_t now)
 {
-    struct str key, old = STR_NONE;
-    size_t i;
+    struct arena arena = ARENA_INIT;
+    struct str key, *old = NULL;
+    size_t i = 0, n = 0, cap = 0;
     void *v;
 
-    do { /* an entry may not go while the walk stands on it */
-        old = STR_NONE;
-        i = 0;
-        while (!old.p && table_next(&m->readings, &i, &key, &v))
-            if (((struct reading *)v)->at_ms < now - KEPT_MS)
-                old = key;
-        if (old.p) {
-            AUTO_FREE char *copy = str_dup(old);
-
-            free_reading(table_del(&m->readings, str_n(copy, old.n)));
-        }
-    } while (old.p);
+    while (table_next(&m->readings, &i, &key, &v)) {
+        if (((struct reading *)v)->at_ms >= now - KEPT_MS)
+            continue;
+        old = arena_grow(&arena, old, &cap, n, sizeof(*old));
+        old[n++] = arena_str(&arena, key);
+    }
+    for (i = 0; i < n; i++)
+        free_reading(table_del(&m->readings, old[i]));
+    arena_done(&arena);
 }
 
 static void write_family(struct addon_metrics *m, const char *name, const char *help,

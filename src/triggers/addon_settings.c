@@ -134,6 +134,7 @@ void addon_settings_value(const struct addon_settings *s, struct tsdb *db, int64
         return;
     }
     ret->n = r.n;
+    ret->has_series = r.has_series;
     ret->newest_ms = r.newest_ms;
     ret->oldest_ms = r.oldest_ms;
     ret->is_empty_meant = r.is_empty_meant;

@@ -35,6 +35,7 @@ struct addon_value {
     double value;     /* 0 unless found */
     double unclamped; /* as the query gave it */
     size_t n;         /* series that count */
+    bool has_series;  /* there are some of that name, though their samples may have been dropped */
     int64_t newest_ms, oldest_ms;
     bool is_empty_meant; /* ADDON_GONE is what the query asks for */
     char why[240];       /* of what is not found, and what to do */

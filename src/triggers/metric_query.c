@@ -19,7 +19,6 @@ struct chosen {
     struct series **items;
     size_t n, cap;
     struct series *exact; /* has the query's labels and no others: it alone counts, as there */
-    bool is_known;        /* there are series of that name */
 };
 
 struct metric_query {
@@ -238,7 +237,6 @@ static void choose(void *arg, struct series *s)
     struct metric_query *q = arg;
     struct chosen *c = &q->chosen;
 
-    c->is_known = true;
     if (q->addon.name && !addon_query_matches(&q->addon, s))
         return;
     if (q->addon.name && addon_query_is_exact(&q->addon, s))
@@ -270,11 +268,27 @@ static void choose_all(struct metric_query *q, struct tsdb *db)
     c->shape = tsdb_shape(db);
     c->n = 0;
     c->exact = NULL;
-    c->is_known = false;
     if (q->addon.name)
         each_of_name(&q->addon, db, choose, q);
     else
         tsdb_select(db, q->matchers, q->n_matchers, choose, q);
+}
+
+/* Of a query that finds nothing: what there is under its name. */
+static void see_any(void *arg, struct series *s)
+{
+    struct metric_reading *r = arg;
+
+    r->has_series = true;
+    r->is_known |= series_newest(s) != INT64_MIN;
+}
+
+static void look_for_any(const struct metric_query *q, struct tsdb *db, struct metric_reading *r)
+{
+    if (q->addon.name)
+        each_of_name(&q->addon, db, see_any, r);
+    else
+        tsdb_select(db, q->matchers, q->n_matchers, see_any, r);
 }
 
 static bool add_series(struct reading *x, const struct series *s)
@@ -317,7 +331,7 @@ static void see_live(void *arg, struct series *s)
     struct reading *x = arg;
     struct span span;
 
-    x->r->is_known = true;
+    see_any(x->r, s);
     if (span_of(s, x->now_ms, OVER_LAST, &span))
         see_series(x->r, span.last_ms);
 }
@@ -354,11 +368,12 @@ int metric_query_read(struct metric_query *q, struct tsdb *db, int64_t now,
     if (!q->addon.name && !q->matchers)
         return read_promql(q, db, now, ret, err);
     choose_all(q, db);
-    ret->is_known = q->chosen.is_known;
     if (!q->chosen.exact || !add_series(&x, q->chosen.exact))
         for (size_t i = 0; i < q->chosen.n; i++)
             add_series(&x, q->chosen.items[i]);
-    ret->is_found = ret->n > 0;
+    ret->is_found = ret->is_known = ret->has_series = ret->n > 0;
+    if (!ret->is_found)
+        look_for_any(q, db, ret);
     ret->value = across(&x);
     return 0;
 }

@@ -41,7 +41,8 @@ void metric_query_labels(const struct metric_query *q, struct buf *out);
 
 struct metric_reading {
     bool is_found;       /* some series counts (PromQL: the answer is not empty) */
-    bool is_known;       /* there are series of that name, though none may count */
+    bool is_known;       /* there are samples of that name, though none may count */
+    bool has_series;     /* or at least series: their samples were dropped */
     bool is_empty_meant; /* PromQL whose empty answer is an answer (a comparison) */
     double value;        /* 0 if not found; may be NaN or infinite */
     size_t n;            /* series that count */

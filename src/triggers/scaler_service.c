@@ -12,6 +12,7 @@
 #define HEARTBEAT_MS 15000
 #define LOOK_MS 1000 /* what goes without a sample: a window that ends, a rate that falls */
 #define KNOWN_MAX 100000
+#define STREAMS_MAX 20000
 #define MESSAGE_MAX ((size_t)1 << 20)
 
 /* One StreamIsActive. */
@@ -57,7 +58,7 @@ static void ask(struct scaler_service *s, const struct addon_settings *settings,
     if (v->n > 0 || v->state == ADDON_GONE) {
         if (s->known.count < KNOWN_MAX)
             table_set(&s->known, name, s);
-    } else if (v->state == ADDON_UNKNOWN && table_get(&s->known, name)) {
+    } else if (v->state == ADDON_UNKNOWN && !v->has_series && table_get(&s->known, name)) {
         v->state = ADDON_GONE; /* its last series have been swept away meanwhile */
     }
 }
@@ -275,6 +276,10 @@ static void stream_is_active(void *ctx, struct grpc_x *x, struct str message)
 
     if (s->is_closing) {
         grpc_x_end(x, GRPC_OK, NULL);
+        return;
+    }
+    if (s->n_streams >= STREAMS_MAX) {
+        grpc_x_end(x, GRPC_RESOURCE_EXHAUSTED, "20000 streams are open: close some first");
         return;
     }
     if (!read_ref(x, message, false, &ref, &settings))

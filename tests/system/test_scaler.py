@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The external scaler service as a real KEDA speaks to it: grpcio with official messages, one connection for all."""
 import queue
+import re
 import threading
 import time
+import urllib.request
 
 import grpc
 import pytest
@@ -159,6 +161,16 @@ def test_streams_end_with_ok_when_the_program_ends(scaler):
     for s in streams:
         s.thread.join(5)
         assert s.end == grpc.StatusCode.OK
+
+
+def test_a_store_that_was_emptied_is_not_a_load_of_zero(scaler):
+    load(scaler, 4)
+    assert get_metrics(scaler, metricQuery=QUERY).metricValueFloat == 4
+    token = re.search(r"token: (\S+)", open(scaler.env["KUBECONFIG"]).read()).group(1)
+    urllib.request.urlopen(urllib.request.Request(scaler.web + "/memstore/reset", b"", {"Authorization": "Bearer " + token}))
+    assert refused(get_metrics, scaler, metricQuery=QUERY)[0] == grpc.StatusCode.NOT_FOUND
+    load(scaler, 5)
+    assert get_metrics(scaler, metricQuery=QUERY).metricValueFloat == 5
 
 
 def test_a_restart_is_not_a_load_of_zero(scaler):

@@ -143,6 +143,23 @@ a_series_that_has_gone_no_longer_counts_and_one_that_comes_back_starts_anew(void
     tsdb_free(db);
 }
 
+static void samples_that_were_dropped_are_not_series_that_have_gone(void **state)
+{
+    struct tsdb *db = three_pods();
+    struct metric_reading r;
+
+    (void)state;
+    tsdb_forget(db);
+    r = get(db, "m", OVER_LAST);
+    assert_true(!r.is_found && !r.is_known && r.has_series);
+    put(db, "m", "a", 0, 4);
+    assert_true(get(db, "m", OVER_LAST).value == 4);
+    r = get(db, "m{pod=z}", OVER_LAST);
+    assert_true(!r.is_found && r.is_known);
+    assert_false(get(db, "never", OVER_LAST).has_series);
+    tsdb_free(db);
+}
+
 static void a_series_without_new_samples_counts_for_the_retention_and_no_longer(void **state)
 {
     struct tsdb *db = tsdb_new(&(struct tsdb_options){0});
@@ -262,6 +279,7 @@ int main(void)
         cmocka_unit_test(an_operation_over_time_goes_with_a_plain_selector_too),
         cmocka_unit_test(
             a_series_that_has_gone_no_longer_counts_and_one_that_comes_back_starts_anew),
+        cmocka_unit_test(samples_that_were_dropped_are_not_series_that_have_gone),
         cmocka_unit_test(a_series_without_new_samples_counts_for_the_retention_and_no_longer),
         cmocka_unit_test(the_ages_of_the_series_are_told),
         cmocka_unit_test(a_watch_tells_of_those_series_only_that_the_query_reads),
