@@ -182,13 +182,18 @@ static const char *either(struct trigger *t, const char *names)
     return value;
 }
 
-static bool has_params(struct trigger *t, const struct http_auth *a, struct err *err)
+static bool has_params(struct trigger *t, const struct http_auth *a, unsigned allowed,
+                       struct err *err)
 {
+    unsigned wanted = a->modes;
     bool has_all = true;
+
+    if (allowed & HTTP_AUTH_KEY_IS_OPTIONAL)
+        wanted &= ~(unsigned)HTTP_AUTH_API_KEY;
 
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         for (size_t k = 0; k < ARRAY_LEN(modes[i].params) && modes[i].params[k]; k++)
-            if ((a->modes & modes[i].mode) && !either(t, modes[i].params[k])) {
+            if ((wanted & modes[i].mode) && !either(t, modes[i].params[k])) {
                 AUTO_FREE char *name = mem_strdup(modes[i].params[k]);
 
                 *strchrnul(name, '|') = '\0';
@@ -209,6 +214,8 @@ static void use_api_key(struct trigger *t, const json_t *meta, struct http_auth 
     if (way == 0) {
         if (name && !is_header_name(str_of(name)))
             meta_wrong(t, err, "keyParamName '%s' is no name of a header", name);
+        else if (!is_header_text(str_of(trigger_param(t, "apiKey"))))
+            meta_wrong(t, err, "apiKey has a line break or another control character");
         else
             add_secret(a, str_of(name ? name : "X-API-KEY"), str_of(trigger_param(t, "apiKey")));
         return;
@@ -244,8 +251,8 @@ static void use_bearer(struct trigger *t, struct http_auth *a, struct err *err)
     explicit_bzero(value, strlen(value));
 }
 
-/* The first of bearer, basic and custom goes out, as in KEDA; the key of an API beside it. What
- * oauth would send is not known to KEDA either. */
+/* The first of bearer, basic and custom goes out, as in KEDA; the key of an API beside it. oauth
+ * sends nothing, as in KEDA. */
 static void use_modes(struct trigger *t, const json_t *meta, struct http_auth *a, struct err *err)
 {
     const char *password = trigger_param(t, "password");
@@ -256,7 +263,7 @@ static void use_modes(struct trigger *t, const json_t *meta, struct http_auth *a
         add_basic(a, str_of(trigger_param(t, "username")), str_of(password ? password : ""));
     else if (a->modes & HTTP_AUTH_CUSTOM)
         use_custom(t, a, err);
-    if (a->modes & HTTP_AUTH_API_KEY)
+    if ((a->modes & HTTP_AUTH_API_KEY) && trigger_param(t, "apiKey"))
         use_api_key(t, meta, a, err);
 }
 
@@ -287,7 +294,7 @@ void http_auth_parse(struct trigger *t, const json_t *meta, unsigned allowed, st
 
     meta_flag(t, meta, "unsafeSsl", false, &insecure, err);
     parse_headers(t, meta, a, err);
-    if (parse_modes(t, meta, allowed, a, err) && has_params(t, a, err))
+    if (parse_modes(t, meta, allowed, a, err) && has_params(t, a, allowed, err))
         use_modes(t, meta, a, err);
     use_tls(t, a, insecure);
 }

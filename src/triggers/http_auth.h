@@ -18,6 +18,8 @@ enum http_auth_mode {
     HTTP_AUTH_BEARER = 8,
     HTTP_AUTH_CUSTOM = 16,
     HTTP_AUTH_OAUTH = 32,
+    /* with API_KEY among those of a type: goes without the key too, and then sends none */
+    HTTP_AUTH_KEY_IS_OPTIONAL = 64,
 };
 
 struct http_auth {

@@ -218,6 +218,11 @@ static void on_answer(void *arg, const struct http_response *r, struct str body,
         snprintf(a->why, sizeof(a->why), "%s at %.70s: %.150s", p->ops->peer, p->shown, bad.msg);
     else
         a->is_good = true;
+    if (!err && (r->status == 401 || r->status == 403) && (p->auth.modes & HTTP_AUTH_OAUTH))
+        snprintf(a->why, sizeof(a->why),
+                 "%s at %.70s: it answered HTTP %d: authModes oauth sends nothing (as in KEDA); "
+                 "use bearer",
+                 p->ops->peer, p->shown, r->status);
     if (--p->n_open == 0)
         end_round(p);
 }

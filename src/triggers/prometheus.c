@@ -67,7 +67,7 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     meta_flag(t, meta, "ignoreNullValues", true, &p->poll.ignores_null, err);
     poll_parse(&p->poll, t, &poll_ops, meta, address,
                HTTP_AUTH_API_KEY | HTTP_AUTH_BASIC | HTTP_AUTH_TLS | HTTP_AUTH_BEARER |
-                   HTTP_AUTH_CUSTOM | HTTP_AUTH_OAUTH,
+                   HTTP_AUTH_CUSTOM | HTTP_AUTH_OAUTH | HTTP_AUTH_KEY_IS_OPTIONAL,
                err);
     if (ns)
         buf_printf(&extra, "&namespace=%s", ns);

@@ -14,6 +14,8 @@ import time
 import urllib.parse
 import urllib.request
 
+import kubernetes.client
+import kubernetes.config
 import pytest
 import yaml
 
@@ -440,6 +442,10 @@ def test_a_token_is_asked_for_as_kubectl_does_and_any_openid_client_can_check_it
                                  stdin="{}", check=False).stderr
     key = json.loads(f.kubectl("get", "--raw", "/openid/v1/jwks").stdout)["keys"][0]
     assert_signed_by(key, token, tmp_path)
+    kubernetes.config.load_kube_config(f.env["KUBECONFIG"])
+    asked = kubernetes.client.AuthenticationV1TokenRequest(spec=kubernetes.client.V1TokenRequestSpec(audiences=["official"]))
+    answer = kubernetes.client.CoreV1Api().create_namespaced_service_account_token("robot", "default", asked)
+    assert claims(answer.status.token)["aud"] == ["official"]
     r = subprocess.run(["curl", "-sk", "-H", "Authorization: Bearer " + token, f"{server_of(f)}/api/v1/pods"], capture_output=True, text=True)
     assert json.loads(r.stdout)["code"] == 403 and "system:serviceaccount:default:robot" in r.stdout
 
