@@ -311,8 +311,8 @@ static void store(struct page *p, const struct pending *s)
     if (!pt)
         return;
     pt->touched = p->scrape;
-    if (s->has_time && s->t_ms > p->now_ms + FUTURE_MS)
-        return;
+    if (s->has_time && (s->t_ms <= 0 || s->t_ms > p->now_ms + FUTURE_MS))
+        return; /* OTLP has no times before 1970, and 0 is none */
     if (e->role == ROLE_CREATED) {
         put_start(p, pt, s->value);
         return;

@@ -130,9 +130,8 @@ static struct mapped map_name(struct page *p, const struct promtext_sample *s)
         m.role = part_of(p, s, suffix, m.type);
         m.metric = base;
         return m;
-    case PROMTEXT_INFO:
+    case PROMTEXT_INFO: /* the sample's name, as in text 0.0.4, where it is a gauge's */
         m.type = PROMTEXT_INFO;
-        m.metric = base;
         return m;
     case PROMTEXT_GAUGEHISTOGRAM:
         m.role = ROLE_NONE;

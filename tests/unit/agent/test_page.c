@@ -134,7 +134,13 @@ static bool is_message(const char *path)
                                            "1.2.2.7.1.7.2",
                                            "1.2.2.9.1.9.2",
                                            "1.2.2.11.1.7.2",
-                                           "1.2.2.11.1.6"};
+                                           "1.2.2.11.1.6",
+                                           "1.2.2.7.1.5",
+                                           "1.2.2.7.1.5.7",
+                                           "1.2.2.7.1.5.7.2",
+                                           "1.2.2.9.1.8",
+                                           "1.2.2.9.1.8.7",
+                                           "1.2.2.9.1.8.7.2"};
 
     for (size_t i = 0; i < ARRAY_LEN(messages); i++)
         if (strcmp(path, messages[i]) == 0)
@@ -533,6 +539,43 @@ static void sample_limit_fails_the_scrape(void **state)
     end(&f);
 }
 
+static void all_kinds_of_openmetrics(void **state)
+{
+    size_t n;
+    AUTO_FREE char *page = read_file("odd_legal.openmetrics.txt", &n), *text = NULL;
+    struct fixture f;
+    static const char *const parts[] = {
+        /* an exemplar with both ids; one whose trace_id is none; one with ids of zeros */
+        "1.2.2.7.1.5.5=4bf92f3577b34da6a3ce929d0e0e4736",
+        "1.2.2.7.1.5.4=00f067aa0ba902b7",
+        "1.2.2.9.1.8.7.2.1='not-hex'",
+        "1.2.2.9.1.8.7.2.1='00000000000000000000000000000000'",
+        "'stateset'",
+        "'info'",
+        "1.1.1.1='k8s_pod_name'",
+    };
+
+    (void)state;
+    begin(&f, "", "", "");
+    f.t_ms = T0;
+    assert_int_equal(take(&f, page, PROMTEXT_OPENMETRICS), 0);
+    assert_string_equal(
+        pushed(&f),
+        "lat_seconds n=0 @0; sum_only n=2 @0; odd -0 @0; odd inf @0; odd nan @0; odd 1 @0; odd 1 "
+        "@0; "
+        "odd 1 @0; no_metadata 3 @0; http.server.active_requests 2 @0; vllm:num_requests_running 8 "
+        "@0; "
+        "up 1 @0; reqs_total 17 @0; reqs_total 0 @0; ttft_seconds n=4 @0; state 1 @0; state 0 @0; "
+        "state 0 @0; build_info 1 @0; ");
+    text = canonical(buf_str(&f.out), "");
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (!strstr(text, parts[i]))
+            fail_msg("'%s' is not in: %s", parts[i], text);
+    assert_null(strstr(text, "queue")); /* gaugehistograms have no form in OTLP */
+    assert_null(strstr(text, "target_info"));
+    end(&f);
+}
+
 /* --- properties --- */
 
 /* What a receiver knows: name and labels -> value as text. */
@@ -709,6 +752,7 @@ int main(void)
         cmocka_unit_test(target_info_and_scope_leave_the_points),
         cmocka_unit_test(labels_of_the_target_win),
         cmocka_unit_test(sample_limit_fails_the_scrape),
+        cmocka_unit_test(all_kinds_of_openmetrics),
         cmocka_unit_test(receiver_knows_the_page_from_news_alone),
         cmocka_unit_test(churn_does_not_grow),
     };
