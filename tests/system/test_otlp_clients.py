@@ -148,6 +148,41 @@ def test_partial_success_and_status_codes(f):
         assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
+def nested(levels, padding):
+    """An attribute whose value is arrays in arrays in ..., built from the inside out."""
+    def varint(n):
+        out = b""
+        while n > 0x7f:
+            out, n = out + bytes([n & 0x7f | 0x80]), n >> 7
+        return out + bytes([n])
+    parts, size = [b"\x0a" + varint(padding) + b"x" * padding], 1 + len(varint(padding)) + padding
+    for i in range(2 * levels):  # AnyValue {5: ArrayValue {1: AnyValue}}
+        head = (b"\x2a" if i % 2 else b"\x0a") + varint(size)
+        parts.append(head)
+        size += len(head)
+    for tag in (b"\x12", b"\x0a", b"\x0a", b"\x0a"):  # KeyValue.value, Resource.attributes, resource, resource_metrics
+        head = tag + varint(size)
+        parts.append(head)
+        size += len(head)
+    return b"".join(reversed(parts))
+
+
+def test_a_megabyte_nested_twenty_thousand_deep_and_a_cut_frame(f):
+    path = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+    fine, deep = nested(10, 1000), nested(20000, 900000)
+    assert len(deep) > 1000000
+    service.ExportMetricsServiceRequest.FromString(fine)  # it is what it says
+    with grpc.insecure_channel(f.otlp) as channel:
+        assert channel.unary_unary(path)(fine, timeout=10) == b""
+        with pytest.raises(grpc.RpcError) as e:
+            channel.unary_unary(path)(deep, timeout=10)
+        assert e.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "nested deeper" in e.value.details()
+    r = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-i", "-H", "content-type: application/grpc", "-H",
+                        "te: trailers", "--data-binary", "@-", f"http://{f.otlp}{path}"],
+                       input=b"\0\0\0\0\x64" + b"only a part of the hundred bytes", capture_output=True, timeout=20)
+    assert b"grpc-status: 13" in r.stdout, r.stdout  # INTERNAL, as gRPC's own servers
+
+
 def test_messages_over_the_limit_are_refused_for_good(f):
     unlimited = [("grpc.max_send_message_length", -1)]
     for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
