@@ -317,8 +317,13 @@ def test_v1_v2beta2_and_v2_are_one_object(web):
     others = json.loads(v1["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"])
     assert others == [{"type": "External", "external": {"metricName": "app_load", "metricSelector": {
         "matchLabels": {"service": "web"}}, "targetAverageValue": "2"}}]
-    v1["spec"]["maxReplicas"] = 5
-    web.kubectl("replace", "-f", "-", stdin=json.dumps(v1))
+
+    def replaced():  # the controller writes the status meanwhile: a conflict is tried again
+        o = web.get("hpa.v1.autoscaling", "web")
+        o["spec"]["maxReplicas"] = 5
+        return web.kubectl("replace", "-f", "-", stdin=json.dumps(o), check=False).returncode == 0
+
+    wait_for("it is replaced", replaced)
     again = web.get("hpa.v2.autoscaling", "web")
     assert again["spec"]["maxReplicas"] == 5
     assert [m["type"] for m in again["spec"]["metrics"]] == ["Resource", "External"]
