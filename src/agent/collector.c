@@ -59,7 +59,7 @@ static void consider(struct target *t)
     int64_t age_ns = loop_mono_ns(o->loop) - t->told_ns;
 
     /* half an interval: the tick before the heartbeat is over must not be missed by jitter */
-    if (page_has_news(t->page) || !t->told_ns ||
+    if (page_has_news(t->page) || !t->told_ns || (o->is_lost && o->is_lost(o->arg)) ||
         age_ns >= (o->heartbeat_ms - t->interval_ms / 2) * 1000000)
         hand_on(t);
 }

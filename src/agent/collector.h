@@ -2,8 +2,8 @@
  *
  * The agent at work: scrapes every target at wall-clock multiples of its interval, so that the
  * sidecars of all pods of a workload look at the same instants, and hands a page on when something
- * that the filters let through has changed, a series has ended, or nothing was handed on for a
- * heartbeat.
+ * that the filters let through has changed, a series has ended, a receiver has gone away, or
+ * nothing was handed on for a heartbeat.
  *
  * A scrape that still runs at the next tick goes on; none is started beside it. `localhost` in a
  * target is the pod's own address where that is known (several pods share one machine); the
@@ -26,6 +26,7 @@ struct collector_options {
     const char *pod_ip;   /* NULL: localhost is 127.0.0.1 */
     /* An ExportMetricsServiceRequest, borrowed. */
     void (*on_request)(void *arg, struct str request);
+    bool (*is_lost)(void *arg); /* a receiver may have forgotten all; may be NULL */
     void *arg;
 };
 

@@ -329,6 +329,11 @@ void exporter_free(struct exporter *e)
     free(e);
 }
 
+bool exporter_is_lost(const struct exporter *e)
+{
+    return e->n == 0 && e->transport.is_lost && e->transport.is_lost(e->transport.ctx);
+}
+
 size_t exporter_waiting(const struct exporter *e)
 {
     return e->n;

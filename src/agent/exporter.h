@@ -24,7 +24,8 @@ struct exporter_transport {
     void *ctx;
     /* Ends in exporter_sent, never from inside. The message is borrowed during the call. */
     void (*send)(void *ctx, struct exporter *e, struct str message);
-    void (*cancel)(void *ctx); /* the call that runs, silently */
+    void (*cancel)(void *ctx);  /* the call that runs, silently */
+    bool (*is_lost)(void *ctx); /* the connection of the last success has ended; may be NULL */
     void (*free)(void *ctx);
 };
 
@@ -40,6 +41,9 @@ void exporter_drain(struct exporter *e, int64_t timeout_ms, void (*fn)(void *arg
 /* By the transport: how the call ended, and the answer's bytes. */
 void exporter_sent(struct exporter *e, const struct grpc_status *status, struct str answer);
 
+/* The receiver has gone away since it took the last request, and nothing waits: it may have begun
+ * anew and know nothing, so it should get all again instead of waiting for the next change. */
+bool exporter_is_lost(const struct exporter *e);
 size_t exporter_waiting(const struct exporter *e); /* requests, the one under way too */
 uint64_t exporter_dropped(const struct exporter *e);
 const struct agent_exporter *exporter_config(const struct exporter *e);

@@ -21,6 +21,7 @@ struct grpc_way {
     struct http_header *headers;
     struct exporter *exporter;
     struct buf answer;
+    bool was_ready; /* the last call ended well */
 };
 
 static void on_message(void *arg, struct str message)
@@ -36,6 +37,7 @@ static void on_done(void *arg, const struct grpc_status *status)
     struct grpc_way *w = arg;
 
     w->call = NULL;
+    w->was_ready = status->code == GRPC_OK;
     exporter_sent(w->exporter, status, buf_str(&w->answer));
 }
 
@@ -64,6 +66,13 @@ static void grpc_cancel(void *ctx)
 
     grpc_call_cancel(w->call);
     w->call = NULL;
+}
+
+static bool grpc_is_lost(void *ctx)
+{
+    struct grpc_way *w = ctx;
+
+    return w->was_ready && !grpc_channel_is_ready(w->channel, NULL);
 }
 
 static void grpc_free(void *ctx)
@@ -106,7 +115,7 @@ int exporter_grpc(struct loop *l, const struct agent_exporter *config,
         free(w);
         return err_wrap(err, "exporter '%.*s'", STR_ARG(config->name));
     }
-    *ret = (struct exporter_transport){w, grpc_send, grpc_cancel, grpc_free};
+    *ret = (struct exporter_transport){w, grpc_send, grpc_cancel, grpc_is_lost, grpc_free};
     return 0;
 }
 
@@ -175,5 +184,5 @@ void exporter_debug(struct loop *l, struct exporter_transport *ret)
     struct debug_way *w = mem_zalloc(sizeof(*w));
 
     w->loop = l;
-    *ret = (struct exporter_transport){w, debug_send, debug_cancel, debug_free};
+    *ret = (struct exporter_transport){w, debug_send, debug_cancel, NULL, debug_free};
 }

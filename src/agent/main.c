@@ -196,6 +196,16 @@ static void on_request(void *arg, struct str request)
         exporter_push(a->exporters[i], request);
 }
 
+static bool is_lost(void *arg)
+{
+    struct agent *a = arg;
+
+    for (size_t i = 0; i < a->n; i++)
+        if (exporter_is_lost(a->exporters[i]))
+            return true;
+    return false;
+}
+
 static void on_drained(void *arg)
 {
     struct agent *a = arg;
@@ -243,6 +253,7 @@ static int start(struct agent *a, const struct options *o, struct err *err)
                                                      .heartbeat_ms = o->heartbeat_ms,
                                                      .pod_ip = getenv("POD_IP"),
                                                      .on_request = on_request,
+                                                     .is_lost = is_lost,
                                                      .arg = a},
                          &a->collector, err);
 }

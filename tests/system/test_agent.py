@@ -186,6 +186,20 @@ def test_receiver_restarts_and_nothing_wrong_arrives(start):
     wait_for("the end of the outage is noted", lambda: "takes metrics again" in agent.log())
 
 
+def test_receiver_that_began_anew_gets_all_at_once(start):
+    sink, target = start.sink(), start.target(page="a 1\n")
+    start(config(f"localhost:{target.port}", sink.address, ["a"]), "--heartbeat=60s")
+    wait_for("a push", lambda: sink.requests)
+    sink.stop()
+    scrapes = target.scrapes
+    wait_for("two scrapes", lambda: target.scrapes >= scrapes + 2)
+    sink.start()
+    wait_for("the value again, although nothing has changed", lambda: len(sink.requests) == 2, 6)
+    scrapes = target.scrapes
+    wait_for("ten scrapes", lambda: target.scrapes >= scrapes + 10)
+    assert [p[1] for p in sink.points("a")] == [1, 1]
+
+
 def test_target_gone_ends_its_series_once(start):
     sink, target = start.sink(), start.target(page="a 1\n")
     agent = start(config(f"localhost:{target.port}", sink.address, ["a"]))

@@ -22,7 +22,7 @@ struct fixture {
     struct buf got; /* "[request]" each, what was taken */
     int n_calls, n_drained;
     int64_t times_ms[100]; /* of the calls */
-    bool hangs;
+    bool hangs, is_lost;
 };
 
 static void answer(void *arg)
@@ -57,6 +57,11 @@ static void fake_cancel(void *ctx)
     ((struct fixture *)ctx)->calling = NULL;
 }
 
+static bool fake_is_lost(void *ctx)
+{
+    return ((struct fixture *)ctx)->is_lost;
+}
+
 static void fake_free(void *ctx)
 {
     (void)ctx;
@@ -76,8 +81,9 @@ static void begin(struct fixture *f)
                                      .queue_size = 1000}};
     log_set_level(LOG_LEVEL_ERROR + 1);
     f->loop = loop_new_sim(1788184200000);
-    f->e = exporter_new(f->loop, &f->config,
-                        &(struct exporter_transport){f, fake_send, fake_cancel, fake_free});
+    f->e = exporter_new(
+        f->loop, &f->config,
+        &(struct exporter_transport){f, fake_send, fake_cancel, fake_is_lost, fake_free});
 }
 
 static void end(struct fixture *f)
@@ -305,6 +311,22 @@ static void drain_ends_when_all_is_sent_or_at_the_deadline(void **state)
     end(&f);
 }
 
+static void a_lost_receiver_counts_only_when_nothing_waits(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    assert_false(exporter_is_lost(f.e));
+    f.is_lost = true;
+    assert_true(exporter_is_lost(f.e));
+    f.code = GRPC_UNAVAILABLE;
+    push(&f, "a");
+    loop_run_for(f.loop, 1);
+    assert_false(exporter_is_lost(f.e)); /* it is being tried already */
+    end(&f);
+}
+
 static void partial_success_is_success(void **state)
 {
     static const char partial[] = "\x0a\x06\x08\x02\x12\x02no";
@@ -334,6 +356,7 @@ int main(void)
         cmocka_unit_test(full_queue_drops_its_oldest),
         cmocka_unit_test(queue_is_bounded_in_bytes),
         cmocka_unit_test(drain_ends_when_all_is_sent_or_at_the_deadline),
+        cmocka_unit_test(a_lost_receiver_counts_only_when_nothing_waits),
         cmocka_unit_test(partial_success_is_success),
     };
 
