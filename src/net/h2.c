@@ -32,7 +32,7 @@ struct h2_stream {
     uint32_t close_code;
     bool is_ended;    /* h2_end was called */
     bool is_deferred; /* nghttp2 waits for h2_write */
-    bool is_full, has_head, remote_ended, is_closed, is_answered;
+    bool is_full, has_head, remote_ended, is_closed, is_answered, is_unread;
 };
 
 struct offsets {
@@ -314,18 +314,22 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     return 0;
 }
 
-/* An answer that is whole before its request is: the peer is told to stop. */
+/* An answer that is whole before its request is: the owner goes on reading for a moment. */
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2 *h = arg;
     struct h2_stream *s;
 
+    (void)ng;
     if (!h->is_server || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
         (f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS))
         return 0;
     s = stream_of(h, f->hd.stream_id);
-    if (s && !s->remote_ended)
-        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    if (!s || s->remote_ended)
+        return 0;
+    s->is_unread = true;
+    if (h->ev->on_unread)
+        h->ev->on_unread(h->arg);
     return 0;
 }
 
@@ -672,6 +676,16 @@ void h2_goaway(struct h2 *h, uint32_t code)
     nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng),
                           code, NULL, 0);
     want_send(h);
+}
+
+void h2_reset_unread(struct h2 *h)
+{
+    list_each (it, &h->streams) {
+        struct h2_stream *s = container_of(it, struct h2_stream, link);
+
+        if (s->is_unread)
+            h2_reset(s, H2_NO_ERROR);
+    }
 }
 
 void h2_ping(struct h2 *h)

@@ -57,7 +57,10 @@ struct h2_events {
     void (*on_drain)(void *arg, struct h2_stream *s);
     /* code: NO_ERROR where both sides had ended; otherwise why it was reset. */
     void (*on_close)(void *arg, struct h2_stream *s, uint32_t code);
-    void (*on_settings)(void *arg);                              /* the peer's; may be NULL */
+    void (*on_settings)(void *arg); /* the peer's; may be NULL */
+    /* Server: an answer is whole before its request is. Call h2_reset_unread after a moment: a
+     * reset that comes with the answer makes some clients forget the answer. May be NULL. */
+    void (*on_unread)(void *arg);
     void (*on_goaway)(void *arg, uint32_t code, struct str why); /* may be NULL */
     bool (*on_bytes)(void *arg, struct str bytes); /* to the peer; false: no more for now */
     void (*want_send)(void *arg); /* flush soon; never from inside feed and flush */
@@ -74,6 +77,7 @@ size_t h2_streams(const struct h2 *h);
 bool h2_is_busy(const struct h2 *h); /* streams are open, or bytes wait for h2_flush */
 /* Sends GOAWAY; streams that are open go on, new ones are refused. */
 void h2_goaway(struct h2 *h, uint32_t code);
+void h2_reset_unread(struct h2 *h); /* NO_ERROR: stop sending */
 void h2_ping(struct h2 *h);
 bool h2_is_ping_open(const struct h2 *h);         /* a ping has not been answered */
 bool h2_can_request(const struct h2 *h);          /* not after GOAWAY, or without numbers left */

@@ -14,12 +14,14 @@
 #include "net/server_int.h"
 
 #define PING_AFTER_MS_DEFAULT 60000
+#define UNREAD_MS 1000
 #define PING_WAIT_MS_DEFAULT 20000
 
 struct side2 {
     struct hconn *hc;
     struct h2 *h2;
-    struct list resumes; /* exchanges to resume in the next turn */
+    struct list resumes;      /* exchanges to resume in the next turn */
+    struct loop_timer unread; /* answered before their requests were whole */
     bool is_turn_posted;
 };
 
@@ -157,12 +159,26 @@ static void on_stream_close(void *arg, struct h2_stream *st, uint32_t code)
     watch_idle(arg);
 }
 
+static void on_unread(void *arg)
+{
+    struct side2 *s = arg;
+
+    if (!loop_timer_is_running(&s->unread))
+        loop_timer_start(&s->unread, UNREAD_MS);
+}
+
+static void reset_unread(void *arg)
+{
+    h2_reset_unread(((struct side2 *)arg)->h2);
+}
+
 static const struct h2_events events = {
     .on_head = on_head,
     .on_data = on_data,
     .on_end = on_end,
     .on_drain = on_stream_drain,
     .on_close = on_stream_close,
+    .on_unread = on_unread,
     .on_bytes = on_bytes,
     .want_send = want_send,
 };
@@ -289,6 +305,7 @@ static void gone(void *side)
 {
     struct side2 *s = side;
 
+    loop_timer_stop(&s->unread);
     if (h2_is_inside(s->h2))
         return;
     h2_free(s->h2);
@@ -300,6 +317,7 @@ static void free_side(void *side)
     struct side2 *s = side;
 
     h2_free(s->h2);
+    loop_timer_stop(&s->unread);
     free(s);
 }
 
@@ -309,6 +327,7 @@ void *side_h2_new(struct hconn *hc)
 
     s->hc = hc;
     list_init(&s->resumes);
+    loop_timer_init(&s->unread, hc->s->loop, reset_unread, s);
     s->h2 = h2_new(true, loop_clock(hc->s->loop), &events, s);
     return s;
 }

@@ -231,6 +231,15 @@ def test_plain_http_of_both_versions_on_the_same_port(peer):
                 url) == b"200"
 
 
+def test_an_answer_in_the_middle_of_an_upload_arrives(peer, tmp_path):
+    (tmp_path / "20m").write_bytes(bytes(20 << 20))
+    url = f"http://{peer.target}/x"
+    assert curl(peer, "--http1.1", "--data-binary", f"@{tmp_path}/20m", url) == b"plain http\n"
+    # nghttp for HTTP/2: curl 7.88 has the answer, but never ends its upload
+    out = subprocess.run(["nghttp", "-d", tmp_path / "20m", url], stdout=subprocess.PIPE, check=True, timeout=20).stdout
+    assert out == b"plain http\n"
+
+
 def test_load_of_many_connections_loses_nothing(peer, tmp_path):
     (tmp_path / "body").write_bytes(struct.pack(">BI", 0, 3) + b"abc")
     out = subprocess.run(
