@@ -37,6 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/proc.h"
+
 #define LOG_MAX (16 << 20)
 #define LINE_MAX_BYTES 16384
 
@@ -228,29 +230,6 @@ static void run_child(char **argv, char **env, long uid, long gid, const char *c
     _exit(errno == EACCES ? 126 : 127);
 }
 
-static unsigned long long start_time(pid_t pid)
-{
-    char path[64], text[1024], *p;
-    unsigned long long v = 0;
-    int fd;
-    ssize_t n;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    p = strrchr(text, ')');
-    for (int i = 0; p && i < 20; i++)
-        p = strchr(p + 1, ' ');
-    if (p)
-        v = strtoull(p + 1, NULL, 10);
-    return v;
-}
-
 static long read_grace(long def)
 {
     char text[32];
@@ -313,7 +292,7 @@ static pid_t start_child(char **argv, int out, int err, const sigset_t *set)
         return -1;
     setpgid(child, child);
     snprintf(text, sizeof(text), "%d %d %llu %lld\n", (int)child, (int)getpid(),
-             start_time(getpid()), (long long)now_ms(CLOCK_REALTIME));
+             (unsigned long long)proc_start(getpid()), (long long)now_ms(CLOCK_REALTIME));
     if (!put_file("state", text)) {
         kill(child, SIGKILL);
         return -1;
