@@ -13,7 +13,7 @@
 
 struct trigger_hub {
     struct cluster *cluster;
-    struct list triggers, tls;
+    struct list triggers, tls, calls;
     bool is_watched[KIND_COUNT];
     struct loop_timer soon, expiry;
 };
@@ -112,6 +112,7 @@ struct trigger_hub *trigger_hub_new(struct cluster *c)
     h->cluster = c;
     list_init(&h->triggers);
     list_init(&h->tls);
+    list_init(&h->calls);
     loop_timer_init(&h->soon, c->loop, refresh_all, h);
     loop_timer_init(&h->expiry, c->loop, on_expiry, h);
     return h;
@@ -137,4 +138,9 @@ struct list *hub_triggers(struct trigger_hub *h)
 struct list *hub_tls_list(struct trigger_hub *h)
 {
     return &h->tls;
+}
+
+struct list *hub_calls(struct trigger_hub *h)
+{
+    return &h->calls;
 }

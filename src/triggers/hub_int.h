@@ -15,6 +15,7 @@ int hub_tls_get(struct trigger_hub *h, const struct tls_client_options *o, struc
                 struct err *err);
 void hub_tls_put(struct trigger_hub *h, struct tls_client *tls); /* NULL is fine */
 struct list *hub_tls_list(struct trigger_hub *h);
+struct list *hub_calls(struct trigger_hub *h); /* share.c */
 struct list *hub_triggers(struct trigger_hub *h);
 static inline struct trigger *hub_trigger(struct list *it)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "triggers/share.h"
 
 #define REDIRECTS_MAX 10 /* as Go's client */
 #define STALE_MS 10000
@@ -16,7 +17,7 @@
 /* One server of a question. */
 struct poll_ask {
     struct http_poll *p;
-    struct http_call *call;
+    struct share_waiter waiter;
     bool is_good;
     enum metric_state state;
     double value;
@@ -200,15 +201,15 @@ static void end_round(struct http_poll *p)
     trigger_tell(p->t);
 }
 
-static void on_answer(void *arg, const struct http_response *r, struct str body,
+static void on_answer(void *arg, bool is_sender, const struct http_response *r, struct str body,
                       const struct err *err)
 {
     struct poll_ask *a = arg;
     struct http_poll *p = a->p;
     struct err bad = ERR_INIT;
 
-    a->call = NULL;
-    count(p, err ? 0 : r->status);
+    if (is_sender)
+        count(p, err ? 0 : r->status);
     if (!err)
         note_refusal(p, r);
     if (err)
@@ -246,17 +247,17 @@ static void send_all(struct http_poll *p, const char *url, const struct net_addr
     p->asked_ns = loop_mono_ns(loop_of(p));
     for (size_t i = 0; i < n; i++) {
         p->asks[i].p = p;
-        p->asks[i].call = http_client_send(
-            p->t->w->http, &(struct http_call_options){.url = url,
-                                                       .addr = to ? &to[i] : NULL,
-                                                       .headers = &headers,
-                                                       .secrets = &secrets,
-                                                       .timeout_ms = p->timeout_ms,
-                                                       .max_body = POLL_ANSWER_MAX,
-                                                       .max_redirects = REDIRECTS_MAX,
-                                                       .tls = p->auth.tls,
-                                                       .arg = &p->asks[i],
-                                                       .on_all = on_answer});
+        p->asks[i].waiter = (struct share_waiter){.on_answer = on_answer, .arg = &p->asks[i]};
+        share_send(p->t->w->hub, p->t->w->http,
+                   &(struct http_call_options){.url = url,
+                                               .addr = to ? &to[i] : NULL,
+                                               .headers = &headers,
+                                               .secrets = &secrets,
+                                               .timeout_ms = p->timeout_ms,
+                                               .max_body = POLL_ANSWER_MAX,
+                                               .max_redirects = REDIRECTS_MAX,
+                                               .tls = p->auth.tls},
+                   &p->asks[i].waiter);
     }
 }
 
@@ -290,17 +291,16 @@ static void ask(struct http_poll *p)
     buf_done(&addresses);
 }
 
-/* From the second look on each trigger has its place in the interval. */
-static int64_t interval_ms(struct http_poll *p)
+/* Each question has its place in the interval, so that not all are asked at once; the same
+ * question of several triggers the same one, so that it is asked once (share.h). */
+static int64_t interval_ms(const struct http_poll *p)
 {
     const struct trigger *t = p->t;
-    uint64_t place;
+    uint64_t period = (uint64_t)(t->poll_ms > 0 ? t->poll_ms : 1),
+             place = (str_hash(str_of(p->address)) ^ str_hash(str_of(t->query)) * 3) % period,
+             now = (uint64_t)loop_mono_ns(loop_of(p)) / 1000000 + period - place;
 
-    if (p->has_phase)
-        return t->poll_ms;
-    p->has_phase = true;
-    place = str_hash(str_of(t->ns)) ^ str_hash(str_of(t->so_name)) * 3 ^ (uint64_t)t->index * 977;
-    return t->poll_ms / 2 + (int64_t)(place % (uint64_t)(t->poll_ms / 2 + 1));
+    return (int64_t)(period - now % period);
 }
 
 static void on_timer(void *arg)
@@ -341,7 +341,7 @@ void poll_done(struct http_poll *p)
     if (p->timer.loop)
         loop_timer_stop(&p->timer);
     for (size_t i = 0; i < p->n_asks; i++)
-        http_call_cancel(p->asks[i].call);
+        share_leave(&p->asks[i].waiter);
     free(p->asks);
     http_auth_done(&p->auth);
     free(p->address);

@@ -2,8 +2,9 @@
  *
  * A trigger that asks a server over HTTP, again and again: one question at a time, of one server or
  * of several at once whose values become one. What comes of an answer is the type's; how it is
- * asked, who is asked as whom, what is said of failures and counted is here. Triggers ask at
- * instants of their own, not all at once; who answers 429 is asked less often for a while, at most
+ * asked, who is asked as whom, what is said of failures and counted is here. Questions are
+ * asked at instants of their own, not all at once, and the same one of several triggers is asked
+ * once; who answers 429 is asked less often for a while, at most
  * every minute. Embedded in the type's struct. */
 #ifndef FB_TRIGGERS_POLL_H
 #define FB_TRIGGERS_POLL_H
@@ -53,7 +54,7 @@ struct http_poll {
     struct poll_ask *asks;
     size_t n_asks, n_open;
     int64_t asked_ns, got_ms; /* mono */
-    bool has_answer, has_phase, is_refused;
+    bool has_answer, is_refused;
     int n_refused;          /* rounds in a row that were answered by "too many" */
     int64_t retry_after_ms; /* what the server wished for by then */
     enum metric_state state;

@@ -484,7 +484,7 @@ def test_many_triggers_of_one_user_share_connections_and_handshakes(flyball, mak
     create(f, deployment(), secret(token=TOKEN, ca=pki.text("ca.pem")), authentication("token", "ca"))
     objects = []
     for i in range(8):
-        d, so = deployment(), scaledobject(gate.url, value=2, authModes="bearer")
+        d, so = deployment(), scaledobject(gate.url, value=f"2)+0*vector({i}", authModes="bearer")
         d["metadata"]["name"] = so["metadata"]["name"] = so["spec"]["scaleTargetRef"]["name"] = f"web{i}"
         d["spec"]["replicas"] = 0
         so["spec"]["minReplicaCount"] = 0

@@ -28,6 +28,8 @@ struct fixture {
     const char *body, *retry_after;
     int64_t asked_ms[ASKED_MAX]; /* virtual, from the start on */
     size_t n, told, open;
+    void (*hook)(void *arg); /* once, by the first that is told */
+    void *hook_arg;
 };
 
 static struct fixture *fixture_of(struct http_client *c)
@@ -76,17 +78,23 @@ static const struct http_client_ops ops = {.send = send_call, .cancel = cancel_c
 
 static void changed(void *arg)
 {
-    ((struct fixture *)arg)->told++;
+    struct fixture *f = arg;
+    void (*hook)(void *arg) = f->hook;
+
+    f->told++;
+    f->hook = NULL;
+    if (hook)
+        hook(f->hook_arg);
 }
 
-static struct trigger *make(struct fixture *f, const char *so_name)
+static struct trigger *make(struct fixture *f, const char *query)
 {
     AUTO_JSON json_t *spec =
         json_pack("{s:s,s:{s:s,s:s,s:s}}", "type", "graphite", "metadata", "serverAddress",
                   "http://g", "query", "load", "threshold", "2");
     struct trigger_options o = {.world = &f->world,
                                 .ns = STR("ns"),
-                                .so_name = str_of(so_name),
+                                .so_name = STR("web"),
                                 .spec = spec,
                                 .poll_ms = 1000,
                                 .changed = changed,
@@ -106,10 +114,11 @@ static int start(void **state)
     f->cluster.loop = loop_new_sim(1767268800000);
     f->client.ops = &ops;
     f->world = (struct trigger_world){.cluster = &f->cluster, .http = &f->client};
+    f->world.hub = trigger_hub_new(&f->cluster);
     f->status = 200;
     f->body = "[{\"datapoints\":[[6,1]]}]";
     f->takes_ms = 10;
-    f->t = make(f, "web");
+    f->t = make(f, "load");
     *state = f;
     return 0;
 }
@@ -120,6 +129,7 @@ static int stop(void **state)
 
     trigger_free(f->t);
     assert_int_equal(f->open, 0); /* what was under way is called off */
+    trigger_hub_free(f->world.hub);
     loop_free(f->cluster.loop);
     free(f);
     return 0;
@@ -146,7 +156,7 @@ static void it_asks_at_once_and_then_once_an_interval(void **state)
     m = look(f);
     assert_true(m.state == METRIC_VALUE && m.value == 6);
     assert_true(f->asked_ms[0] <= 1);
-    assert_in_range(f->asked_ms[1] - f->asked_ms[0], 500, 1000);
+    assert_in_range(f->asked_ms[1] - f->asked_ms[0], 1, 1000);
     for (size_t i = 2; i < f->n; i++)
         assert_int_equal(f->asked_ms[i] - f->asked_ms[i - 1], 1000);
     assert_in_range(f->n, 10, 12);
@@ -160,9 +170,9 @@ static void triggers_have_instants_of_their_own(void **state)
     size_t same = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-        AUTO_FREE char *name = mem_printf("so-%zu", i);
+        AUTO_FREE char *query = mem_printf("load.%zu", i);
 
-        others[i] = make(f, name);
+        others[i] = make(f, query);
     }
     loop_run_for(f->cluster.loop, 2400);
     for (size_t i = 0; i < f->n; i++)
@@ -170,6 +180,65 @@ static void triggers_have_instants_of_their_own(void **state)
     assert_true(same < 5);
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         trigger_free(others[i]);
+}
+
+static void the_same_question_of_several_triggers_is_asked_once(void **state)
+{
+    struct fixture *f = *state;
+    struct trigger *others[5];
+    size_t before;
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        others[i] = make(f, "load");
+    loop_run_for(f->cluster.loop, 5000);
+    before = f->n;
+    f->told = 0;
+    loop_run_for(f->cluster.loop, 10000);
+    assert_in_range(f->n - before, 9, 11);
+    assert_in_range(f->told, 6 * 9, 6 * 11); /* and each is told */
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        struct decision_metric m;
+        char warning[10];
+
+        trigger_value(others[i], loop_wall_ms(f->cluster.loop), &(struct trigger_target){0}, &m,
+                      warning, sizeof(warning));
+        assert_true(m.state == METRIC_VALUE && m.value == 6);
+    }
+    /* those that go while an answer is awaited take nothing along, the last one calls it off */
+    f->takes_ms = 2000;
+    loop_run_for(f->cluster.loop, 1500);
+    assert_int_equal(f->open, 1);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        trigger_free(others[i]);
+        assert_int_equal(f->open, 1);
+    }
+}
+
+/* Whoever is told first takes the others away. */
+static void take_away(void *arg)
+{
+    struct trigger **others = arg;
+
+    for (size_t i = 0; i < 3; i++) {
+        trigger_free(others[i]);
+        others[i] = NULL;
+    }
+}
+
+static void an_answer_survives_that_its_receivers_go_while_it_is_handed_out(void **state)
+{
+    struct fixture *f = *state;
+    struct trigger *others[3];
+
+    loop_run_for(f->cluster.loop, 1);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        others[i] = make(f, "load");
+    loop_run_for(f->cluster.loop, 100);
+    f->hook = take_away;
+    f->hook_arg = others;
+    loop_run_for(f->cluster.loop, 3000);
+    assert_null(others[0]);
+    assert_int_equal(look(f).state, METRIC_VALUE);
 }
 
 static void a_slow_server_is_not_asked_twice_at_a_time(void **state)
@@ -226,7 +295,7 @@ static void a_wish_of_the_server_is_respected_within_reason(void **state)
         assert_true(f->n >= 2);
         assert_in_range(f->asked_ms[1] - f->asked_ms[0], cases[i].from_ms, cases[i].to_ms);
         trigger_free(f->t);
-        f->t = make(f, "web");
+        f->t = make(f, "load");
     }
 }
 
@@ -250,6 +319,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_asks_at_once_and_then_once_an_interval),
         T(triggers_have_instants_of_their_own),
+        T(the_same_question_of_several_triggers_is_asked_once),
+        T(an_answer_survives_that_its_receivers_go_while_it_is_handed_out),
         T(a_slow_server_is_not_asked_twice_at_a_time),
         T(who_answers_429_is_asked_less_often_and_is_told),
         T(a_wish_of_the_server_is_respected_within_reason),
