@@ -383,7 +383,7 @@ void hpa_pass(const struct hpa_config *c, const struct hpa_spec *spec,
     struct buf text = BUF_INIT;
     bool mark = c->scale_to_zero && scene->was_scaled_to_zero;
 
-    *d = (struct decision){0};
+    *d = (struct decision){.arena = {.first = 1024}}; /* the last one of every HPA is kept */
     begin(&x);
     if (scene->scale_error) {
         buf_printf(&text, "the HPA controller was unable to get the target's current scale: %s",

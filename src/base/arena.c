@@ -25,7 +25,7 @@ void arena_done(struct arena *a)
         free(b);
         b = next;
     }
-    *a = (struct arena){.max = a->max};
+    *a = (struct arena){.max = a->max, .first = a->first};
 }
 
 void arena_reset(struct arena *a)
@@ -55,7 +55,7 @@ void *arena_alloc(struct arena *a, size_t n)
     if (want < n)
         return NULL;
     if (!a->at || (size_t)(a->end - a->at) < want) {
-        size_t size = a->blocks ? a->blocks->size * 2 : 4096;
+        size_t size = a->blocks ? a->blocks->size * 2 : a->first ? a->first : 4096;
         struct arena_block *b;
 
         if (size > (1u << 20))

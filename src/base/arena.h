@@ -17,6 +17,7 @@ struct arena {
     char *at, *end;             /* free room of the newest block */
     size_t total;               /* bytes taken from the heap */
     size_t max;                 /* 0: no maximum */
+    size_t first;               /* size of the first block; 0: 4096. For what is kept */
     bool overflow;
 };
 

@@ -82,6 +82,19 @@ bool hpa_book_may_tell(struct hpa_book *b, int64_t now)
     return b->tells++ < HPA_BOOK_TELLS;
 }
 
+const struct hpa_run *hpa_book_rival(const struct hpa_book *b, const struct hpa_run *r,
+                                     const struct object *pod)
+{
+    list_each (l, &b->runs) {
+        const struct hpa_run *other = container_of(l, struct hpa_run, book_link);
+
+        if (other != r && other->selector && other->hpa.o && str_eq(other->hpa.o->ns, pod->ns) &&
+            selector_matches(other->selector, pod))
+            return other;
+    }
+    return NULL;
+}
+
 /* --- reading --- */
 
 static bool is_about(const struct hpa_run *r, struct str kind, struct str ns, struct str name)

@@ -37,6 +37,10 @@ void hpa_book_recall(struct hpa_book *b, const struct object *hpa, struct hpa_me
 #define HPA_BOOK_TELLS 50
 bool hpa_book_may_tell(struct hpa_book *b, int64_t now_ms);
 
+/* Another run, in the pod's namespace, whose target selects the pod too; NULL: there is none. */
+const struct hpa_run *hpa_book_rival(const struct hpa_book *b, const struct hpa_run *r,
+                                     const struct object *pod);
+
 /* --- reading --- */
 
 /* The value that the last decision on this ScaledObject had for the metric. */

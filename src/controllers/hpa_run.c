@@ -40,8 +40,10 @@ void hpa_run_done(struct hpa_run *r)
     decision_done(&r->last);
     decision_log_done(&r->log);
     object_view_done(&r->hpa);
-    object_view_done(&r->target);
+    object_unref(r->target.o);
     free(r->ambiguous);
+    selector_free(r->selector);
+    free(r->target.selector_error);
     *r = (struct hpa_run){0};
 }
 
@@ -86,15 +88,7 @@ static void look_at_pods(struct hpa_look *l, const struct selector *sel)
     }
 }
 
-/* --- two HPAs on the same pods (hpa.md 10) --- */
-
-struct rivals {
-    struct hpa_run *run;
-    const struct object *hpa;
-    const struct selector *ours, *theirs;
-    bool is_shared;
-    char rival[260];
-};
+/* --- what is scaled --- */
 
 static int target_of(struct cluster *c, const json_t *hpa, struct str ns, const struct kind **kind,
                      const struct object **ret, struct err *err)
@@ -125,51 +119,34 @@ static int selector_of(const struct kind *k, const json_t *target, struct select
     return selector_from_json(s, false, ret, err);
 }
 
-static void look_for_shared(void *arg, const struct object *pod)
+/* --- two HPAs on the same pods (hpa.md 10) --- */
+
+struct rivals {
+    const struct hpa_run *run, *found;
+};
+
+static void ask_for_rival(void *arg, const struct object *pod)
 {
     struct rivals *x = arg;
 
-    x->is_shared |= selector_matches(x->theirs, pod);
+    if (!x->found)
+        x->found = hpa_book_rival(x->run->book, x->run, pod);
 }
 
-static void compare_rival(void *arg, const struct object *o)
+static void check_rivals(struct hpa_look *l)
 {
-    struct rivals *x = arg;
-    AUTO_JSON json_t *hpa = NULL, *tree = NULL;
-    struct selector *theirs = NULL;
-    const struct object *target;
-    const struct kind *kind;
-
-    if (str_eq(o->name, x->hpa->name) || x->rival[0])
-        return;
-    hpa = object_tree(o);
-    if (target_of(x->run->cluster, hpa, o->ns, &kind, &target, NULL) < 0)
-        return;
-    tree = object_tree(target);
-    if (selector_of(kind, tree, &theirs, NULL) == 0) {
-        x->theirs = theirs;
-        x->is_shared = false;
-        cluster_each(x->run->cluster, KIND_POD, o->ns, x->ours, look_for_shared, x);
-        if (x->is_shared)
-            snprintf(x->rival, sizeof(x->rival), "%.*s", STR_ARG(o->name));
-    }
-    selector_free(theirs);
-}
-
-static void check_rivals(struct hpa_look *l, const struct selector *sel)
-{
-    struct rivals x = {.run = l->run, .hpa = l->hpa, .ours = sel};
     struct hpa_run *r = l->run;
+    struct rivals x = {.run = r};
 
     if (r->selector_ms == 0 || l->scene.now_ms - r->selector_ms >= SELECTOR_MS) {
         r->selector_ms = l->scene.now_ms;
-        cluster_each(r->cluster, KIND_HPA, l->ns, NULL, compare_rival, &x);
+        cluster_each(r->cluster, KIND_POD, l->ns, r->selector, ask_for_rival, &x);
         free(r->ambiguous);
-        r->ambiguous =
-            x.rival[0] ? mem_printf("pods by this HPA's selector are also selected by HPA %s/%s; "
-                                    "delete one of the two",
-                                    arena_strdup(&l->arena, l->ns), x.rival)
-                       : NULL;
+        r->ambiguous = x.found
+                           ? mem_printf("pods by this HPA's selector are also selected by HPA "
+                                        "%.*s/%.*s; delete one of the two",
+                                        STR_ARG(x.found->hpa.o->ns), STR_ARG(x.found->hpa.o->name))
+                           : NULL;
     }
     if (r->ambiguous) {
         l->scene.selector_reason = "AmbiguousSelector";
@@ -177,32 +154,56 @@ static void check_rivals(struct hpa_look *l, const struct selector *sel)
     }
 }
 
+/* Of every version of the target what a look needs, and no tree: there are many targets. */
+static void read_target(struct hpa_run *r, const struct kind *k, const struct object *o)
+{
+    AUTO_JSON json_t *tree = NULL;
+    struct err err = ERR_INIT;
+
+    if (r->target.o == o)
+        return;
+    object_unref(r->target.o);
+    selector_free(r->selector);
+    free(r->target.selector_error);
+    r->selector = NULL;
+    r->target.selector_error = NULL;
+    r->target.o = object_ref(o);
+    tree = object_tree(o);
+    r->target.replicas = json_int(tree, k->scale_spec, 1);
+    r->target.status_replicas = json_int(tree, k->scale_status, 0);
+    r->target.ready = json_int(tree, "status.readyReplicas", 0);
+    r->target.has_selector = json_at(tree, k->scale_selector) != NULL;
+    if (r->target.has_selector && selector_of(k, tree, &r->selector, &err) < 0) {
+        r->selector = NULL;
+        r->target.selector_error = mem_strdup(err.msg);
+    }
+}
+
 static void look_at_target(struct hpa_look *l)
 {
-    struct selector *sel = NULL;
+    struct hpa_run *r = l->run;
     const struct object *target = NULL;
     struct err err = ERR_INIT;
 
-    if (target_of(l->run->cluster, l->tree, l->ns, &l->target_kind, &target, &err) < 0) {
+    if (target_of(r->cluster, l->tree, l->ns, &l->target_kind, &target, &err) < 0) {
         l->scene.scale_error = arena_strdup(&l->arena, str_of(err.msg));
         return;
     }
-    l->target = json_incref((json_t *)(uintptr_t)object_view_of(&l->run->target, target));
+    read_target(r, l->target_kind, target);
     l->name = str_of(json_text(l->tree, "spec.scaleTargetRef.name", ""));
-    l->scene.current = json_int(l->target, l->target_kind->scale_spec, 1);
-    l->scene.status_replicas = json_int(l->target, l->target_kind->scale_status, 0);
-    l->ready = json_int(l->target, "status.readyReplicas", 0);
-    if (!json_at(l->target, l->target_kind->scale_selector)) {
+    l->scene.current = r->target.replicas;
+    l->scene.status_replicas = r->target.status_replicas;
+    l->ready = r->target.ready;
+    if (!r->target.has_selector) {
         l->scene.selector_reason = "SelectorRequired";
         l->scene.selector_error = "selector is required";
-    } else if (selector_of(l->target_kind, l->target, &sel, &err) < 0) {
+    } else if (!r->selector) {
         l->scene.selector_reason = "InvalidSelector";
-        l->scene.selector_error = arena_strdup(&l->arena, str_of(err.msg));
+        l->scene.selector_error = arena_strdup(&l->arena, str_of(r->target.selector_error));
     } else {
-        check_rivals(l, sel);
-        look_at_pods(l, sel);
+        check_rivals(l);
+        look_at_pods(l, r->selector);
     }
-    selector_free(sel);
 }
 
 struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now)
@@ -245,7 +246,6 @@ static void look_end(struct hpa_look *l)
     decision_done(&l->d);
     object_unref(l->hpa);
     json_decref(l->tree);
-    json_decref(l->target);
     json_decref(l->status);
     json_decref(l->pods);
     arena_done(&l->arena);
@@ -299,16 +299,10 @@ static void write_status_of(struct hpa_look *l)
     const struct decision *d = &l->d;
     struct hpa_run *r = l->run;
     int64_t age = d->at_ms - r->status_ms;
-    bool now;
-    json_t *status = hpa_status_of(l->tree, l->status, d, &now);
-
-    if (!now && age < STATUS_MS &&
-        (age < SHOWN_MS || (l->status && json_equal(status, l->status)) ||
-         !hpa_book_may_tell(r->book, d->at_ms))) {
-        json_decref(status);
+    if (age < STATUS_MS && !hpa_status_matters(l->status, d) &&
+        (age < SHOWN_MS || !hpa_book_may_tell(r->book, d->at_ms)))
         return;
-    }
-    if (status_say(&r->status, l->hpa, l->tree, status))
+    if (status_say(&r->status, l->hpa, l->tree, hpa_status_of(l->tree, l->status, d)))
         r->status_ms = d->at_ms;
 }
 
@@ -385,24 +379,21 @@ static void write_scale(void *arg)
 }
 
 /* Fewer pods, but some: who goes is decided by what runs where now. */
-static bool marks_victims(const struct hpa_look *l, struct selector **ret)
+static bool marks_victims(const struct hpa_look *l)
 {
-    return l->d.desired < l->d.current && l->d.desired > 0 &&
-           selector_of(l->target_kind, l->target, ret, NULL) == 0;
+    return l->d.desired < l->d.current && l->d.desired > 0 && l->run->selector;
 }
 
 void hpa_look_finish(struct hpa_look *l)
 {
-    struct selector *sel = NULL;
-
     if (!l->d.is_rescale) {
         tell(l);
         return;
     }
     l->run->writing = l;
-    if (marks_victims(l, &sel))
-        victims_mark(l->run->cluster, hpa_book_work(l->run->book), l->ns, sel, write_scale, l);
+    if (marks_victims(l))
+        victims_mark(l->run->cluster, hpa_book_work(l->run->book), l->ns, l->run->selector,
+                     write_scale, l);
     else
         write_scale(l);
-    selector_free(sel);
 }

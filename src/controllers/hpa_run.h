@@ -33,11 +33,18 @@ struct hpa_run {
     struct hpa_memory memory;
     struct decision last;
     bool has_last;
-    struct object_view hpa, target;
+    struct object_view hpa;
+    struct {
+        const struct object *o; /* own reference; NULL: not seen yet */
+        int64_t replicas, status_replicas, ready;
+        bool has_selector;
+        char *selector_error; /* it cannot be parsed; NULL: it can */
+    } target;
     struct hpa_look *writing;    /* its scale write is unanswered: no look may begin */
     struct status_writer status; /* of the HPA */
     int64_t status_ms, events_ms, failing_ms, selector_ms;
-    char *ambiguous; /* text, or NULL */
+    struct selector *selector; /* of the target as it was last seen; NULL: none */
+    char *ambiguous;           /* text, or NULL */
     /* after a write to the scale; may be NULL */
     void (*scaled)(void *arg, const struct decision *d, const char *error);
     void *scaled_arg;
@@ -50,10 +57,10 @@ void hpa_run_done(struct hpa_run *r);
 /* One look. The owner fills spec.metrics[i].values / samples / error / seen from look->arena
  * between begin and decide. */
 struct hpa_look {
-    struct hpa_run *run;          /* NULL: it has gone meanwhile */
-    struct object *hpa;           /* a reference */
-    json_t *tree, *target, *pods; /* of the HPA, of what it scales; a list, where it was needed */
-    json_t *status;               /* of the HPA, the newest we know; may be NULL */
+    struct hpa_run *run; /* NULL: it has gone meanwhile */
+    struct object *hpa;  /* a reference */
+    json_t *tree, *pods; /* of the HPA; a list, where it was needed */
+    json_t *status;      /* of the HPA, the newest we know; may be NULL */
     struct arena arena;
     struct hpa_spec spec;
     struct hpa_scene scene;

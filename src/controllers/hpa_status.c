@@ -68,26 +68,39 @@ static void remove_condition(json_t *list, const char *type)
     }
 }
 
-static bool set_conditions(json_t *list, const struct decision *d)
+static void set_conditions(json_t *list, const struct decision *d)
 {
-    bool changed = false;
-
     for (size_t i = 0; i < d->n_conditions; i++) {
         const struct decision_condition *c = &d->conditions[i];
 
         if (c->status) {
-            changed |= set_condition(list, c->type, c->status, c->reason, c->message, d->at_ms,
-                                     "lastTransitionTime");
+            set_condition(list, c->type, c->status, c->reason, c->message, d->at_ms,
+                          "lastTransitionTime");
         } else if (find_condition(list, c->type)) {
             remove_condition(list, c->type);
-            changed = true;
         }
     }
-    return changed;
 }
 
-json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d,
-                      bool *ret_matters)
+bool hpa_status_matters(const json_t *was, const struct decision *d)
+{
+    const json_t *list = json_object_get(was, "conditions");
+
+    for (size_t i = 0; i < d->n_conditions; i++) {
+        const struct decision_condition *c = &d->conditions[i];
+        const json_t *now = find_condition(list, c->type);
+
+        if (c->status ? !now || strcmp(json_text(now, "status", ""), c->status) != 0 ||
+                            strcmp(json_text(now, "reason", ""), c->reason) != 0 ||
+                            strcmp(json_text(now, "message", ""), c->message) != 0
+                      : now != NULL)
+            return true;
+    }
+    return json_int(was, "currentReplicas", -1) != d->current ||
+           json_int(was, "desiredReplicas", -1) != d->desired || d->is_rescale;
+}
+
+json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d)
 {
     json_t *status = was ? json_deep_copy(was) : json_object(),
            *list = json_object_get(status, "conditions"), *metrics;
@@ -97,9 +110,7 @@ json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decisio
         list = json_array();
         json_object_set_new(status, "conditions", list);
     }
-    *ret_matters = set_conditions(list, d) ||
-                   json_int(status, "currentReplicas", -1) != d->current ||
-                   json_int(status, "desiredReplicas", -1) != d->desired;
+    set_conditions(list, d);
     json_object_set_new(status, "observedGeneration",
                         json_integer(json_int(hpa, "metadata.generation", 1)));
     json_object_set_new(status, "currentReplicas", json_integer(d->current));

@@ -5,9 +5,10 @@
 #include "autoscale/decision.h"
 #include "codec/json.h"
 
-/* The status of the HPA (a tree) after the decision, new; was: before it, may be NULL.
- * *ret_matters: a condition or a count is another; else only numbers and times moved. */
-json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d,
-                      bool *ret_matters);
+/* After the decision a condition or a count is another; else at most numbers and times moved. was:
+ * the status before it, may be NULL. */
+bool hpa_status_matters(const json_t *was, const struct decision *d);
+/* The status of the HPA (a tree) after the decision, new. */
+json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d);
 
 #endif

@@ -428,6 +428,19 @@ static void on_deleted(void *ctx, struct reconciler *r, const struct object *was
         so_scaler_free(s);
 }
 
+/* Our own status of it, written with every other decision, is nothing to reconcile. */
+static void on_hpa(void *ctx, struct reconciler *r, const struct object *was,
+                   const struct object *now)
+{
+    const struct object_owner *owner = object_controller(now);
+    bool is_status = was && was->rv != now->rv && was->generation == now->generation &&
+                     was->deleting_ms == now->deleting_ms && object_controller(was) &&
+                     cluster_get(so_cluster(ctx), KIND_HPA, now->ns, now->name) != NULL;
+
+    if (owner && str_is(owner->kind, "ScaledObject") && !is_status)
+        reconciler_wake(r, now->ns, owner->name);
+}
+
 /* A target that appears is what a failed check waits for. */
 static void wake_by_target(void *arg, const struct object *so)
 {
@@ -451,7 +464,7 @@ struct scaledobject_controller *scaledobject_controller_new(const struct scaledo
     c->r = reconciler_new(&(struct reconciler_options){
         .name = "scaledobject", .cluster = d->world->cluster, .reconcile = reconcile, .ctx = c});
     reconciler_watch(c->r, KIND_SCALEDOBJECT);
-    reconciler_watch_owned(c->r, KIND_HPA, KIND_SCALEDOBJECT);
+    reconciler_watch_fn(c->r, KIND_HPA, on_hpa);
     reconciler_watch_fn(c->r, KIND_SCALEDOBJECT, on_deleted);
     for (int k = 0; k < KIND_COUNT; k++)
         if (kind_of((enum kind_id)k)->scale_spec)

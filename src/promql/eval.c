@@ -129,9 +129,20 @@ static int64_t moment(const struct eval *e, const struct expr *x)
     return t - x->offset_ms;
 }
 
-static bool filtered(const struct eval *e, const struct series *s)
+static void select_series(struct eval *e, const struct matcher *m, size_t n,
+                          void (*fn)(void *arg, struct series *s), void *arg)
 {
-    return e->o && e->o->filter && !e->o->filter(e->o->filter_ctx, s);
+    size_t more = e->o ? e->o->n_matchers : 0;
+    struct matcher *all;
+
+    if (more == 0) {
+        tsdb_select(e->db, m, n, fn, arg);
+        return;
+    }
+    all = arena_alloc(e->a, (n + more) * sizeof(*all));
+    memcpy(all, m, n * sizeof(*all));
+    memcpy(all + n, e->o->matchers, more * sizeof(*all));
+    tsdb_select(e->db, all, n + more, fn, arg);
 }
 
 static void pick_instant(void *arg, struct series *s)
@@ -140,7 +151,7 @@ static void pick_instant(void *arg, struct series *s)
     int64_t t;
     double v;
 
-    if (filtered(p->e, s) || !series_at(s, p->t, p->e->lookback, &t, &v) || tsdb_is_stale(v))
+    if (!series_at(s, p->t, p->e->lookback, &t, &v) || tsdb_is_stale(v))
         return;
     value_add(p->e, p->v, series_labels(s, p->e->a), v);
     p->v->vec[p->v->n - 1].t = t;
@@ -155,8 +166,6 @@ static void pick_range(void *arg, struct series *s)
     int64_t t;
     double v;
 
-    if (filtered(p->e, s))
-        return;
     series_seek(&it, s, p->t - p->range + 1);
     while (series_next(&it, &t, &v) && t <= p->t) {
         if (tsdb_is_stale(v))
@@ -243,7 +252,7 @@ static int eval_matrix(struct eval *e, const struct expr *x, struct value *ret)
     ret->type = PROMQL_MATRIX;
     ret->range_ms = x->range_ms;
     ret->window_end = p.t;
-    tsdb_select(e->db, s->matchers, s->n_matchers, pick_range, &p);
+    select_series(e, s->matchers, s->n_matchers, pick_range, &p);
     return check_samples(e);
 }
 
@@ -338,7 +347,7 @@ int eval_expr(struct eval *e, const struct expr *x, struct value *ret)
         return 0;
     case N_SELECTOR:
         p.t = moment(e, x);
-        tsdb_select(e->db, x->matchers, x->n_matchers, pick_instant, &p);
+        select_series(e, x->matchers, x->n_matchers, pick_instant, &p);
         return check_samples(e);
     case N_MATRIX:
         return eval_matrix(e, x, ret);

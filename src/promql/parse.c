@@ -847,6 +847,7 @@ int promql_parse(struct str text, struct promql **ret, struct err *err)
     struct parser p = {.q = q, .err = &own};
     int r;
 
+    q->arena.first = 512; /* many are kept: one a trigger */
     q->text = str_dup(text);
     p.text = str_n(q->text, text.n);
     r = next(&p);

@@ -49,9 +49,9 @@ struct promql_result {
 struct promql_options {
     int64_t lookback_ms; /* 0: 5 min */
     size_t max_samples;  /* 0: 50 million */
-    /* Narrows every selector: only series for which it is true count. May be NULL. */
-    bool (*filter)(void *ctx, const struct series *s);
-    void *filter_ctx;
+    /* Narrow every selector, as if they stood in it. */
+    const struct matcher *matchers;
+    size_t n_matchers;
 };
 
 int promql_instant(struct tsdb *db, const struct promql *q, int64_t t_ms,

@@ -18,6 +18,7 @@
 #define AGAIN_MS 10
 #define MISSED_MS 10000 /* see is_missed */
 #define SLOW_MS 2000
+#define EMPTY_MS 1000
 #define CLOCK_SLACK_MS 5000 /* corrections up to here are waited out */
 
 /* A line of a page: its series, and in which round it was last stored (0: never), with which value.
@@ -61,7 +62,7 @@ struct target {
 struct workload {
     struct rounds *r;
     char *key; /* ns/deployment */
-    struct list targets;
+    struct list targets, subscriptions;
     struct loop_timer tick, half, again;
     int64_t round_ms;
     uint64_t round_no;
@@ -70,8 +71,7 @@ struct workload {
 };
 
 struct subscription {
-    struct list link;
-    char *key;
+    struct list link; /* in its workload */
     rounds_fn *fn;
     void *arg;
     bool is_removed;
@@ -80,7 +80,6 @@ struct subscription {
 struct rounds {
     struct rounds_options o;
     struct table workloads, targets; /* key, uid */
-    struct list subscriptions;
     struct loop_timer sweep;
     int64_t wall_ms, mono_ms; /* at the last round of any workload */
     bool is_telling;
@@ -270,19 +269,18 @@ static void end_round(struct workload *w)
     w->in_round = false;
     loop_timer_stop(&w->half);
     r->is_telling = true;
-    list_each (it, &r->subscriptions) {
+    list_each (it, &w->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
-        if (!s->is_removed && strcmp(s->key, w->key) == 0)
+        if (!s->is_removed)
             s->fn(s->arg, w->round_ms, complete);
     }
     r->is_telling = false;
-    list_each (it, &r->subscriptions) {
+    list_each (it, &w->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
         if (s->is_removed) {
             list_del(it);
-            free(s->key);
             free(s);
         }
     }
@@ -356,11 +354,14 @@ static void on_half(void *arg)
 }
 
 /* The next wall-clock multiple of the interval, moved by the workload's hash. */
+/* Without targets a round says only that there is none: that may take a second. */
 static void arm(struct workload *w)
 {
-    int64_t iv = w->r->o.interval_ms, now = loop_wall_ms(loop_of(w->r));
-    int64_t offset = (int64_t)(str_hash(str_of(w->key)) % (uint64_t)iv), past = (now - offset) % iv;
+    int64_t iv = w->r->o.interval_ms, now = loop_wall_ms(loop_of(w->r)), past;
 
+    if (list_is_empty(&w->targets) && iv < EMPTY_MS)
+        iv = EMPTY_MS;
+    past = (now - (int64_t)(str_hash(str_of(w->key)) % (uint64_t)iv)) % iv;
     if (past < 0)
         past += iv;
     loop_timer_start(&w->tick, iv - past);
@@ -424,6 +425,7 @@ static struct workload *workload_of(struct rounds *r, const char *key)
     w->r = r;
     w->key = mem_strdup(key);
     list_init(&w->targets);
+    list_init(&w->subscriptions);
     loop_timer_init(&w->tick, loop_of(r), on_tick, w);
     loop_timer_init(&w->half, loop_of(r), on_half, w);
     loop_timer_init(&w->again, loop_of(r), begin_round, w);
@@ -500,6 +502,7 @@ static void add_target(struct rounds *r, const struct object *o, const json_t *p
     t->samples = own_series(t, "scrape_samples_scraped");
     t->w = workload_of(r, full);
     list_add_tail(&t->w->targets, &t->link);
+    arm(t->w); /* the first one ends the slow rounds */
     table_set(&r->targets, o->uid, t);
 }
 
@@ -544,7 +547,6 @@ struct rounds *rounds_new(const struct rounds_options *o)
     r->o = *o;
     if (r->o.interval_ms == 0)
         r->o.interval_ms = INTERVAL_MS;
-    list_init(&r->subscriptions);
     loop_timer_init(&r->sweep, o->cluster->loop, on_sweep, r);
     loop_timer_start(&r->sweep, 30000);
     cluster_watch(o->cluster, KIND_POD, on_pod, r);
@@ -570,14 +572,10 @@ void rounds_free(struct rounds *r)
         loop_timer_stop(&w->tick);
         loop_timer_stop(&w->half);
         loop_timer_stop(&w->again);
+        list_each (it, &w->subscriptions)
+            free(container_of(it, struct subscription, link));
         free(w->key);
         free(w);
-    }
-    list_each (it, &r->subscriptions) {
-        struct subscription *s = container_of(it, struct subscription, link);
-
-        free(s->key);
-        free(s);
     }
     table_done(&r->targets);
     table_done(&r->workloads);
@@ -587,13 +585,13 @@ void rounds_free(struct rounds *r)
 void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn,
                       void *arg)
 {
+    AUTO_FREE char *key = mem_printf("%.*s/%.*s", STR_ARG(ns), STR_ARG(workload));
     struct subscription *s = mem_zalloc(sizeof(*s));
 
-    s->key = mem_printf("%.*s/%.*s", STR_ARG(ns), STR_ARG(workload));
     s->fn = fn;
     s->arg = arg;
-    list_add_tail(&r->subscriptions, &s->link);
-    workload_of(r, s->key); /* rounds go on without targets too: "no pod" is an answer */
+    /* rounds go on without targets too: "no pod" is an answer */
+    list_add_tail(&workload_of(r, key)->subscriptions, &s->link);
 }
 
 void rounds_again(struct rounds *r, struct str ns, struct str workload)
@@ -603,9 +601,9 @@ void rounds_again(struct rounds *r, struct str ns, struct str workload)
     loop_timer_start(&workload_of(r, key)->again, AGAIN_MS);
 }
 
-void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg)
+static void unsubscribe(struct rounds *r, struct workload *w, rounds_fn *fn, void *arg)
 {
-    list_each (it, &r->subscriptions) {
+    list_each (it, &w->subscriptions) {
         struct subscription *s = container_of(it, struct subscription, link);
 
         if (s->fn != fn || s->arg != arg || s->is_removed)
@@ -613,10 +611,18 @@ void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg)
         s->is_removed = true;
         if (!r->is_telling) {
             list_del(it);
-            free(s->key);
             free(s);
         }
     }
+}
+
+void rounds_unsubscribe(struct rounds *r, rounds_fn *fn, void *arg)
+{
+    size_t i = 0;
+    void *v;
+
+    while (table_next(&r->workloads, &i, NULL, &v))
+        unsubscribe(r, v, fn, arg);
 }
 
 int64_t rounds_interval_ms(const struct rounds *r)

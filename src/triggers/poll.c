@@ -103,17 +103,18 @@ const double poll_bounds[POLL_BUCKETS - 1] = {.005, .01, .025, .05, .1, .25, .5,
 static void count(struct http_poll *p, int status)
 {
     double seconds = (double)(loop_mono_ns(loop_of(p)) - p->asked_ns) / 1e9;
-    struct poll_status *s = p->statuses;
-    size_t b = 0;
+    struct poll_status *s;
+    size_t b = 0, i = 0;
 
-    while (s < p->statuses + p->n_statuses && s->status != status)
-        s++;
-    if (s == p->statuses + p->n_statuses) {
-        if (p->n_statuses == POLL_STATUSES_MAX)
+    while (i < p->n_statuses && p->statuses[i].status != status)
+        i++;
+    if (i == p->n_statuses) {
+        if (i == POLL_STATUSES_MAX)
             return;
-        p->n_statuses++;
-        s->status = status;
+        mem_grow(&p->statuses, &p->cap_statuses, i);
+        p->statuses[p->n_statuses++] = (struct poll_status){.status = status};
     }
+    s = &p->statuses[i];
     while (b < POLL_BUCKETS - 1 && seconds > poll_bounds[b])
         b++;
     s->n++;
@@ -343,6 +344,7 @@ void poll_done(struct http_poll *p)
     for (size_t i = 0; i < p->n_asks; i++)
         share_leave(&p->asks[i].waiter);
     free(p->asks);
+    free(p->statuses);
     http_auth_done(&p->auth);
     free(p->address);
     free(p->shown);

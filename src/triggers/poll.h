@@ -65,8 +65,8 @@ struct http_poll {
         int status; /* 0: none came */
         uint64_t n, buckets[POLL_BUCKETS];
         double sum_s;
-    } statuses[POLL_STATUSES_MAX];
-    size_t n_statuses;
+    } * statuses; /* at most POLL_STATUSES_MAX */
+    size_t n_statuses, cap_statuses;
     uint64_t n_empty;
     bool ignores_null; /* for the type: what an empty answer counts as */
     double latency_s;  /* of the last answer */

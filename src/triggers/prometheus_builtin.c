@@ -4,12 +4,11 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "triggers/prometheus_int.h"
 
-static bool is_of_target(void *ctx, const struct series *s)
+static bool is_of_target(const struct trigger_target *t, const struct series *s)
 {
-    const struct trigger_target *t = ctx;
-
     return str_eq(series_label(s, "namespace"), t->ns) &&
            str_eq(series_label(s, "deployment"), t->name);
 }
@@ -24,7 +23,7 @@ static void look_for_others(void *arg, struct series *s)
     struct spanning *x = arg;
     struct str d = series_label(s, "deployment");
 
-    if (d.n && !x->other[0] && !is_of_target((void *)(uintptr_t)x->target, s))
+    if (d.n && !x->other[0] && !is_of_target(x->target, s))
         snprintf(x->other, sizeof(x->other), "%.*s/%.*s", STR_ARG(series_label(s, "namespace")),
                  STR_ARG(d));
 }
@@ -77,6 +76,8 @@ void prometheus_builtin_value(struct prometheus *p, int64_t now,
                               const struct trigger_target *target, struct decision_metric *m,
                               char *warning, size_t cap)
 {
+    struct matcher of_target[] = {{MATCH_EQ, STR("namespace"), target->ns, NULL, NULL},
+                                  {MATCH_EQ, STR("deployment"), target->name, NULL, NULL}};
     struct promql_options o = {.lookback_ms = 0};
     struct promql_result r;
     struct err err = ERR_INIT;
@@ -92,8 +93,8 @@ void prometheus_builtin_value(struct prometheus *p, int64_t now,
         p->watch = sample_hub_watch(p->t.w->samples, p->parsed, target->ns, target->name,
                                     bare && p->t.is_average, on_push, &p->t);
     if (bare && p->t.is_average) {
-        o.filter = is_of_target;
-        o.filter_ctx = (void *)(uintptr_t)target;
+        o.matchers = of_target;
+        o.n_matchers = ARRAY_LEN(of_target);
     }
     if (promql_instant(p->t.w->db, p->parsed, now, &o, &r, &err) < 0) {
         trigger_unknown(m, err.msg);

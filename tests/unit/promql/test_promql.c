@@ -155,15 +155,10 @@ static void an_error_carries_line_and_column(void **state)
     }
 }
 
-static bool is_pod_a(void *ctx, const struct series *s)
+static void given_matchers_narrow_every_selector(void **state)
 {
-    (void)ctx;
-    return str_is(series_label(s, "pod"), "a");
-}
-
-static void a_filter_narrows_every_selector(void **state)
-{
-    struct promql_options o = {.filter = is_pod_a};
+    struct matcher pod_a = {MATCH_EQ, STR("pod"), STR("a"), NULL, NULL};
+    struct promql_options o = {.matchers = &pod_a, .n_matchers = 1};
     struct promql_result r;
     struct promql *q = NULL;
 
@@ -208,7 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_expression_yields_its_value),
         cmocka_unit_test(an_error_carries_line_and_column),
-        cmocka_unit_test(a_filter_narrows_every_selector),
+        cmocka_unit_test(given_matchers_narrow_every_selector),
         cmocka_unit_test(a_query_that_needs_too_much_is_refused),
     };
 
