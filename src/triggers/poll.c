@@ -320,6 +320,8 @@ static void on_timer(void *arg)
 void poll_parse(struct http_poll *p, struct trigger *t, const struct http_poll_ops *ops,
                 const json_t *meta, const char *address, unsigned modes, struct err *err)
 {
+    size_t host;
+
     p->t = t;
     p->ops = ops;
     p->address = mem_strdup(address ? address : "");
@@ -327,7 +329,10 @@ void poll_parse(struct http_poll *p, struct trigger *t, const struct http_poll_o
     http_auth_parse(t, meta, modes, &p->auth, err);
     http_auth_take_user(&p->auth, p->address);
     p->shown = mem_strdup(p->address);
+    host = strstr(p->shown, "://") ? (size_t)(strstr(p->shown, "://") - p->shown) + 3 : 0;
     p->shown[strcspn(p->shown, "?#")] = '\0';
+    if (meta_is_hidden(t, meta, ops->key)) /* of one out of the environment no more than the host */
+        p->shown[host + strcspn(p->shown + host, "/")] = '\0';
 }
 
 void poll_start(struct http_poll *p)

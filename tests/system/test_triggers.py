@@ -305,6 +305,25 @@ def test_graphite_scales_with_debians_graphite(flyball, graphite):
     message(f, '"username" in [authParams]')
 
 
+def test_an_inferenceservice_scales_on_graphite_as_kserve_writes_it(flyball, graphite, tutorial_yaml):
+    f = flyball
+    graphite.write(6)
+    isvc = next(o for o in yaml.safe_load_all(tutorial_yaml) if o["kind"] == "InferenceService")
+    external = isvc["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]
+    external["metric"] = {"backend": "graphite", "serverAddress": graphite.url, "query": "load.web", "namespace": "ignored"}
+    external["target"]["value"] = "2"
+    external["authenticationRef"] = {"authModes": "basic", "authenticationRef": {"name": "graphite"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "graphite"}, "stringData": {"username": "me", "password": KEY}}
+    auth = {"apiVersion": "keda.sh/v1alpha1", "kind": "TriggerAuthentication", "metadata": {"name": "graphite"},
+            "spec": {"secretTargetRef": [{"parameter": k, "name": "graphite", "key": k} for k in ("username", "password")]}}
+    create(f, secret, auth, isvc)
+    name = isvc["metadata"]["name"] + "-predictor"
+    trigger = wait_for("its ScaledObject", lambda: f.get("scaledobject", name)["spec"]["triggers"], 10)[0]
+    assert trigger == {"type": "graphite", "authenticationRef": {"name": "graphite"},
+                       "metadata": {"serverAddress": graphite.url, "query": "load.web", "threshold": "2", "authModes": "basic"}}
+    wait_for("three replicas", lambda: f.get("deploy", name)["spec"]["replicas"] == 3, 15)
+
+
 # --- what is told ---
 
 def test_a_key_that_nobody_knows_is_told_by_an_event(flyball):

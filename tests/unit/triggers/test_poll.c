@@ -299,6 +299,29 @@ static void a_wish_of_the_server_is_respected_within_reason(void **state)
     }
 }
 
+static void of_an_address_out_of_the_environment_only_the_host_is_told(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_JSON json_t *spec =
+        json_pack("{s:s,s:{s:s,s:s,s:s}}", "type", "graphite", "metadata", "serverAddressFromEnv",
+                  "URL", "queryFromEnv", "QUERY", "threshold", "2");
+    struct auth auth = {0};
+    struct trigger_options o = {
+        .world = &f->world, .ns = STR("ns"), .spec = spec, .poll_ms = 1000, .auth = &auth};
+    struct decision_metric m;
+    struct err err = ERR_INIT;
+
+    auth_table_set(&auth.env, STR("URL"), STR("https://u:hunter2@g:8/path-9d?key=k-7a"));
+    auth_table_set(&auth.env, STR("QUERY"), STR("load.secret-3b"));
+    trigger_free(f->t);
+    f->status = 500;
+    assert_int_equal(trigger_new(&o, &f->t, &err), 0);
+    loop_run_for(f->cluster.loop, 100);
+    m = look(f);
+    assert_non_null(strstr(m.why, "graphite at https://g:8: it answered HTTP 500"));
+    assert_string_equal(m.query, "(from the environment)");
+}
+
 static void an_answer_that_is_too_old_is_none(void **state)
 {
     struct fixture *f = *state;
@@ -324,6 +347,7 @@ int main(void)
         T(a_slow_server_is_not_asked_twice_at_a_time),
         T(who_answers_429_is_asked_less_often_and_is_told),
         T(a_wish_of_the_server_is_respected_within_reason),
+        T(of_an_address_out_of_the_environment_only_the_host_is_told),
         T(an_answer_that_is_too_old_is_none),
     };
 
