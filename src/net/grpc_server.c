@@ -402,8 +402,10 @@ static void begin(struct grpc_server *s, struct http_x *hx)
         loop_timer_start_ns(&x->deadline, ns);
     if (e->method->on_stream)
         e->method->on_stream(e->service->ctx, x);
-    if (!x->is_ended)
-        http_x_read(hx, on_part, x);
+    if (x->is_ended)
+        return;
+    FB_ASSERT(e->method->on_request || x->on_message);
+    http_x_read(hx, on_part, x);
 }
 
 bool grpc_server_take(struct grpc_server *s, struct http_x *x)

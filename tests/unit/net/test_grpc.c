@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rand.h"
 #include "net/conn.h"
 #include "net/grpc_client.h"
 #include "net/grpc_server.h"
@@ -686,6 +687,89 @@ static void the_client_may_be_freed_in_a_callback(void **state)
     }
 }
 
+/* Calls, cancellations, pauses and restarts in any order: each call ends once or was cancelled, and
+ * nothing stays open. */
+static void any_order_of_events_ends_every_call_once(void **state)
+{
+    static const char *const names[] = {"/t.S/Echo", "/t.S/Hold", "/t.S/Many", "/t.S/Fail"};
+    struct fixture *f = *state;
+    struct result *all = mem_array(400, sizeof(*all));
+    bool *cancelled = mem_array(400, sizeof(*cancelled));
+    uint64_t seed = (uint64_t)loop_wall_ms(f->loop);
+    struct rng rng;
+    int n = 0;
+
+    print_message("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&rng, seed);
+    for (int step = 0; step < 2000; step++) {
+        int i = n ? (int)rng_below(&rng, (uint64_t)n) : 0;
+        bool lives = n && all[i].call && !cancelled[i];
+
+        switch (rng_below(&rng, 8)) {
+        case 0:
+        case 1: {
+            struct grpc_call_options o = {.method = names[rng_below(&rng, 4)],
+                                          .message = STR("x"),
+                                          .is_stream = true,
+                                          .wait_for_ready = rng_below(&rng, 2) == 0};
+
+            if (n == 400)
+                break;
+            o.timeout_ms = o.wait_for_ready ? 500 : rng_below(&rng, 4) ? 0 : 20;
+            all[n].f = f;
+            call(f->channel, &all[n++], o);
+            break;
+        }
+        case 2:
+            if (lives) {
+                cancelled[i] = true;
+                grpc_call_cancel(all[i].call);
+            }
+            break;
+        case 3:
+            if (lives)
+                grpc_call_pause(all[i].call, true);
+            break;
+        case 4:
+        case 5:
+            if (lives)
+                grpc_call_pause(all[i].call, false);
+            break;
+        case 6:
+            if (rng_below(&rng, 20) == 0) {
+                stop_serving(f);
+                serve(f);
+            }
+            break;
+        default:
+            loop_timer_start_ns(&f->poll, (int64_t)rng_below(&rng, 500000));
+            loop_run(f->loop);
+            break;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        if (all[i].call && !cancelled[i] && rng_below(&rng, 2)) {
+            cancelled[i] = true;
+            grpc_call_cancel(all[i].call);
+        } else if (all[i].call && !cancelled[i]) {
+            grpc_call_pause(all[i].call, false);
+        }
+    }
+    stop_serving(f); /* those that are held end here */
+    for (int i = 0; i < n; i++) {
+        if (!cancelled[i])
+            WAIT(f, all[i].is_done);
+        assert_false(cancelled[i] && all[i].is_done);
+    }
+    assert_int_equal(f->open_calls, 0);
+    grpc_client_free(f->client);
+    f->client = NULL;
+    for (int i = 0; i < n; i++)
+        buf_done(&all[i].last);
+    free(all);
+    free(cancelled);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -704,6 +788,7 @@ int main(void)
         T(channels_are_shared_by_target_and_tls),
         T(tls_and_client_certificates),
         T(the_client_may_be_freed_in_a_callback),
+        T(any_order_of_events_ends_every_call_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
