@@ -45,7 +45,7 @@ struct family {
     enum otlpw_data data;
     enum promtext_type type;
     const struct meta *meta; /* NULL: none */
-    struct point *points;
+    struct point *points, **points_tail;
 };
 
 struct section {

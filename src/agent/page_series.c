@@ -276,6 +276,7 @@ static struct family *family_of(struct section *s, const struct mapped *m)
         }
     f = mem_zalloc(sizeof(*f));
     f->section = s;
+    f->points_tail = &f->points;
     f->name = str_dup(m->metric);
     f->type = m->type;
     f->data = data_of(m->type);
@@ -297,7 +298,7 @@ static unsigned attributes_field(enum otlpw_data d)
 static struct point *new_point(struct page *p, struct family *f, struct str key,
                                const struct attrs *attrs)
 {
-    struct point *pt = mem_zalloc(sizeof(*pt)), **at = &f->points;
+    struct point *pt = mem_zalloc(sizeof(*pt));
     struct buf b = BUF_INIT;
 
     attrs_write(&b, attributes_field(f->data), attrs);
@@ -305,9 +306,8 @@ static struct point *new_point(struct page *p, struct family *f, struct str key,
     pt->key = str_n(str_dup(key), key.n);
     pt->attrs = str_n(str_dup(buf_str(&b)), b.n);
     buf_done(&b);
-    while (*at)
-        at = &(*at)->next;
-    *at = pt;
+    *f->points_tail = pt;
+    f->points_tail = &pt->next;
     table_set(&p->points, key, pt);
     return pt;
 }

@@ -177,7 +177,9 @@ static size_t write_section(const struct page *p, const struct section *s, struc
 
 static bool forget_points(struct family *f, bool all)
 {
-    for (struct point **at = &f->points; *at;) {
+    struct point **at = &f->points;
+
+    while (*at) {
         struct point *pt = *at;
 
         if (pt->is_gone && (all || !pt->seen)) {
@@ -187,6 +189,7 @@ static bool forget_points(struct family *f, bool all)
             at = &pt->next;
         }
     }
+    f->points_tail = at;
     return !f->points;
 }
 
