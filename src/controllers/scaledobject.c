@@ -371,6 +371,7 @@ static void run(struct work *w)
         fail_check(w, err.msg);
         return;
     }
+    so_scaler_expand(w->s);
     if (!has_specs(w->s, &why)) {
         if (why) {
             tell(w, EVENT_WARNING, "KEDAScalerFailed", "%s", why);

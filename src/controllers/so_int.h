@@ -22,6 +22,7 @@
 struct so_trigger {
     struct trigger *t;
     char *name;      /* spec.triggers[].name, "" without one */
+    bool is_more;    /* a further metric of the trigger before it, which owns it */
     bool is_cached;  /* useCachedMetrics: one fetch per pollingInterval */
     int64_t next_ms; /* mono: the cached fetch holds until then; 0: there is none */
     /* of the last fetch: */
@@ -78,6 +79,8 @@ struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct obje
 void so_scaler_free(struct scaler *s);
 /* Triggers and formula of the object's generation; those there are stay when one cannot be made. */
 bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so, struct err *err);
+/* Takes in the metrics that triggers have beside their first (external scalers). */
+void so_scaler_expand(struct scaler *s);
 /* Begin and end of the loop, with their events. */
 void so_scaler_start(struct scaler *s, const struct object *o);
 void so_scaler_stop(struct scaler *s, const struct object *o);

@@ -99,7 +99,8 @@ static void on_sync(void *arg)
 static void drop_triggers(struct so_trigger *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        trigger_free(list[i].t);
+        if (!list[i].is_more)
+            trigger_free(list[i].t);
         free(list[i].name);
     }
     free(list);
@@ -194,6 +195,41 @@ bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so,
     keda_spec_read(s->spec_json, &s->spec);
     s->generation = o->generation;
     return true;
+}
+
+static struct so_trigger *find_trigger(struct scaler *s, const struct trigger *t)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->triggers[i].t == t)
+            return &s->triggers[i];
+    return NULL;
+}
+
+void so_scaler_expand(struct scaler *s)
+{
+    struct so_trigger *list;
+    size_t n = 0, most = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        most += s->triggers[i].is_more ? 0 : trigger_metric_count(s->triggers[i].t);
+    list = mem_array(most + 1, sizeof(*list));
+    for (size_t i = 0; i < s->n; i++) {
+        const struct so_trigger *first = &s->triggers[i];
+
+        for (size_t k = 0; !first->is_more && k < trigger_metric_count(first->t); k++) {
+            struct trigger *t = trigger_metric(first->t, k);
+            const struct so_trigger *was = find_trigger(s, t);
+
+            list[n] = was ? *was : (struct so_trigger){.t = t, .is_cached = first->is_cached};
+            list[n].is_more = k > 0;
+            list[n++].name = mem_strdup(first->name);
+        }
+    }
+    for (size_t i = 0; i < s->n; i++)
+        free(s->triggers[i].name);
+    free(s->triggers);
+    s->triggers = list;
+    s->n = n;
 }
 
 /* --- life --- */

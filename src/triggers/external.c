@@ -91,19 +91,86 @@ static bool is_own(const struct external *x)
 
 static void on_changed(void *arg)
 {
-    struct external *x = arg;
+    trigger_tell(&((struct external *)arg)->t);
+}
 
-    if (x->remote && external_remote_metric(x->remote))
-        x->t.threshold = external_remote_target(x->remote);
-    trigger_tell(&x->t);
+/* --- the metrics that a scaler names beside its first --- */
+
+struct more {
+    struct trigger t;
+    struct external *of;
+    size_t index; /* from 1 */
+};
+
+static void more_value(struct trigger *t, int64_t now_ms, const struct trigger_target *target,
+                       struct decision_metric *m, char *warning, size_t cap)
+{
+    const struct more *x = (const struct more *)t;
+
+    (void)now_ms;
+    (void)target;
+    (void)warning;
+    (void)cap;
+    if (x->of->remote)
+        external_remote_value(x->of->remote, x->index, m);
+    else
+        trigger_unknown(m, "the external scaler is not asked now");
+    auth_scrub(&x->of->t.auth, m->why);
+}
+
+static bool more_is_active(const struct trigger *t, const struct decision_metric *m)
+{
+    const struct more *x = (const struct more *)t;
+
+    (void)m;
+    return x->of->remote && external_remote_is_active(x->of->remote);
+}
+
+static const struct trigger_type trigger_more = {.name = "external",
+                                                 .scaler = "externalScaler",
+                                                 .size = sizeof(struct more),
+                                                 .is_external = true,
+                                                 .value = more_value,
+                                                 .is_active = more_is_active};
+
+static struct trigger *make_more(struct external *x, size_t index)
+{
+    struct more *m = mem_zalloc(sizeof(*m));
+
+    m->of = x;
+    m->index = index;
+    m->t.type = &trigger_more;
+    m->t.w = x->t.w;
+    m->t.ns = mem_strdup(x->t.ns);
+    m->t.so_name = mem_strdup(x->t.so_name);
+    m->t.given_name = mem_strdup(x->t.given_name);
+    m->t.metric_type = mem_strdup(x->t.metric_type);
+    m->t.query = mem_strdup(x->t.query);
+    m->t.index = x->t.index;
+    m->t.is_average = x->t.is_average;
+    list_init(&m->t.hub_link);
+    return &m->t;
+}
+
+/* They stay when a scaler names fewer: somebody may still look at them. */
+static void set_metrics(struct external *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct trigger *t = i ? x->t.more[i - 1] : &x->t;
+
+        if (!t)
+            t = x->t.more[i - 1] = make_more(x, i);
+        set_name(t, external_remote_metric(x->remote, i));
+        t->threshold = external_remote_target(x->remote, i);
+    }
+    x->t.n_more = n - 1;
 }
 
 static void on_respec(void *arg)
 {
     struct external *x = arg;
 
-    set_name(&x->t, external_remote_metric(x->remote));
-    x->t.threshold = external_remote_target(x->remote);
+    set_metrics(x, external_remote_count(x->remote));
     if (x->t.respec)
         x->t.respec(x->t.changed_arg);
 }
@@ -125,6 +192,7 @@ static int open_own(struct external *x, struct err *err)
         return r;
     set_name(&x->t, metric);
     x->t.threshold = external_own_target(x->own);
+    x->t.n_more = 0;
     return 0;
 }
 
@@ -266,7 +334,7 @@ static void value(struct trigger *t, int64_t now_ms, const struct trigger_target
     if (x->own)
         external_own_value(x->own, now_ms, target->ready, m);
     else if (x->remote)
-        external_remote_value(x->remote, m);
+        external_remote_value(x->remote, 0, m);
     else
         trigger_unknown(m, x->why ? x->why : "the external scaler is not asked yet");
 }
@@ -284,7 +352,7 @@ static bool has_spec(const struct trigger *t, const char **ret_why)
     const struct external *x = external_of(t);
 
     *ret_why = x->remote ? external_remote_why(x->remote) : x->why;
-    return x->own || (x->remote && external_remote_metric(x->remote));
+    return x->own || (x->remote && external_remote_count(x->remote) > 0);
 }
 
 const json_t *external_sent_metadata(const struct trigger *t)

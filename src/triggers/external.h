@@ -50,7 +50,7 @@ struct external_remote_options {
     int64_t poll_ms;
     bool is_push;
     void (*changed)(void *arg); /* another answer; as above */
-    void (*respec)(void *arg);  /* another name or target; as above, before changed */
+    void (*respec)(void *arg);  /* other names or targets; as above, before changed */
     void *arg;
 };
 /* ERR_BAD_INPUT: address or TLS texts that cannot be used. Starts to poll. */
@@ -58,14 +58,16 @@ int external_remote_new(const struct external_remote_options *o, struct external
                         struct err *err);
 void external_remote_free(struct external_remote *r); /* NULL is fine */
 
-/* Of the metric that the scaler names. NULL: not known yet, then external_remote_why says why
+/* The metrics that the scaler names, by index; 0: not known yet, then external_remote_why says why
  * (NULL: it has not answered yet). */
-const char *external_remote_metric(const struct external_remote *r);
+#define EXTERNAL_METRICS_MAX 16
+size_t external_remote_count(const struct external_remote *r);
+const char *external_remote_metric(const struct external_remote *r, size_t i);
+double external_remote_target(const struct external_remote *r, size_t i);
 const char *external_remote_why(const struct external_remote *r);
-double external_remote_target(const struct external_remote *r);
 bool external_remote_is_waiting(const struct external_remote *r);
-/* What the last poll brought. */
-void external_remote_value(const struct external_remote *r, struct decision_metric *ret);
+/* What the last poll brought for it. */
+void external_remote_value(const struct external_remote *r, size_t i, struct decision_metric *ret);
 /* What IsActive said last, or a pushed true since. */
 bool external_remote_is_active(const struct external_remote *r);
 

@@ -26,22 +26,29 @@ struct flow {
     bool had_message;
 };
 
+/* One metric that the scaler names. */
+struct metric {
+    struct external_remote *r;
+    char *name;
+    double target, value;
+    bool is_known;
+    struct grpc_call *call;
+};
+
 struct external_remote {
     struct external_remote_options o;
     struct grpc_channel *channel;
     struct buf ref; /* the encoded ScaledObjectRef */
     struct loop_timer poll;
-    struct grpc_call *spec_call, *value_call, *active_call;
+    struct grpc_call *spec_call, *active_call;
     bool is_polling, polls_again, has_polled;
-    /* of the poll that runs: */
-    struct err failed;
-    double new_value;
+    struct err failed; /* of the poll that runs: the first failure */
     bool new_active;
-    /* of the last one: */
-    char *metric; /* NULL: not known */
-    double target, value;
-    bool is_active, is_known;
-    char why[240];
+    struct metric metrics[EXTERNAL_METRICS_MAX];
+    size_t n;
+    bool is_active;
+    char why[240];       /* of the last poll; empty: all went well */
+    struct buf streamed; /* what StreamMetricSpec told last; counts more than GetMetricSpec */
     struct flow actives, specs;
 };
 
@@ -81,28 +88,25 @@ static void fail_status(struct external_remote *r, const char *method, const str
 
 /* --- a poll --- */
 
-static void start_poll(void *arg);
-
 static struct grpc_call *call(struct external_remote *r, const char *method, struct str message,
                               void (*on_message)(void *arg, struct str message),
-                              void (*on_done)(void *arg, const struct grpc_status *status))
+                              void (*on_done)(void *arg, const struct grpc_status *status),
+                              void *arg)
 {
     return grpc_call_start(r->channel, &(struct grpc_call_options){.method = method,
                                                                    .message = message,
                                                                    .timeout_ms = CALL_MS,
                                                                    .on_message = on_message,
                                                                    .on_done = on_done,
-                                                                   .arg = r});
+                                                                   .arg = arg});
 }
 
 static void end_poll(struct external_remote *r)
 {
     r->is_polling = false;
     r->has_polled = true;
-    r->is_known = r->failed.code == 0;
     snprintf(r->why, sizeof(r->why), "%.239s", r->failed.msg);
-    r->value = r->new_value;
-    r->is_active = r->is_known && r->new_active;
+    r->is_active = !r->failed.code && r->new_active;
     if (r->polls_again)
         loop_timer_start(&r->poll, 0);
     r->o.changed(r->o.arg);
@@ -110,32 +114,37 @@ static void end_poll(struct external_remote *r)
 
 static void end_part(struct external_remote *r)
 {
-    if (!r->value_call && !r->active_call)
+    bool runs = r->active_call != NULL;
+
+    for (size_t i = 0; i < r->n; i++)
+        runs |= r->metrics[i].call != NULL;
+    if (!runs)
         end_poll(r);
 }
 
 static void on_values(void *arg, struct str message)
 {
-    struct external_remote *r = arg;
+    struct metric *m = arg;
     struct arena arena = ARENA_INIT;
     struct scaler_number *list;
     struct err err = ERR_INIT;
     size_t n;
 
-    if (scaler_numbers_decode(message, &arena, &list, &n, &err) < 0 ||
-        external_sum(list, n, &r->new_value, &err) < 0)
-        fail(r, "GetMetrics", err.msg, "see its log");
+    m->is_known = scaler_numbers_decode(message, &arena, &list, &n, &err) == 0 &&
+                  external_sum(list, n, &m->value, &err) == 0;
+    if (!m->is_known)
+        fail(m->r, "GetMetrics", err.msg, "see its log");
     arena_done(&arena);
 }
 
 static void on_values_done(void *arg, const struct grpc_status *status)
 {
-    struct external_remote *r = arg;
+    struct metric *m = arg;
 
-    r->value_call = NULL;
+    m->call = NULL;
     if (status->code != GRPC_OK)
-        fail_status(r, "GetMetrics", status);
-    end_part(r);
+        fail_status(m->r, "GetMetrics", status);
+    end_part(m->r);
 }
 
 static void on_active(void *arg, struct str message)
@@ -157,32 +166,55 @@ static void on_active_done(void *arg, const struct grpc_status *status)
     end_part(r);
 }
 
-/* Name and target of what GetMetricSpec or its stream told. */
+static int check_specs(const struct scaler_number *list, size_t n, struct err *err)
+{
+    if (n == 0)
+        return err_set(err, ERR_INVALID, "it names no metric");
+    if (n > EXTERNAL_METRICS_MAX)
+        return err_set(err, ERR_LIMIT, "it names %zu metrics, at most %d are taken", n,
+                       EXTERNAL_METRICS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (!list[i].name.n)
+            return err_set(err, ERR_INVALID, "a metric of it has no name");
+        if (!(scaler_number_value(&list[i]) >= TARGET_MIN))
+            return err_set(err, ERR_INVALID, "its target of '%.*s' must be greater than 0",
+                           (int)(list[i].name.n < 60 ? list[i].name.n : 60), list[i].name.p);
+        for (size_t k = 0; k < i; k++)
+            if (str_eq(list[i].name, list[k].name))
+                return err_set(err, ERR_INVALID, "it names the metric '%.*s' twice",
+                               (int)(list[i].name.n < 60 ? list[i].name.n : 60), list[i].name.p);
+    }
+    return 0;
+}
+
+/* Names and targets of what GetMetricSpec or its stream told. No call for a value may run. */
 static int take_specs(struct external_remote *r, struct str message, struct err *err)
 {
     struct arena arena = ARENA_INIT;
     struct scaler_number *list;
-    bool is_new;
-    double target;
+    bool is_new = false;
     size_t n = 0;
     int bad = scaler_numbers_decode(message, &arena, &list, &n, err);
 
-    if (bad == 0 && n == 0)
-        bad = err_set(err, ERR_INVALID, "it names no metric");
-    else if (bad == 0 && n > 1)
-        bad = err_set(err, ERR_UNSUPPORTED,
-                      "it names %zu metrics, one for each trigger is taken here", n);
-    else if (bad == 0 && !list[0].name.n)
-        bad = err_set(err, ERR_INVALID, "its metric has no name");
-    else if (bad == 0 && !(scaler_number_value(&list[0]) >= TARGET_MIN))
-        bad = err_set(err, ERR_INVALID, "its target of '%.60s' must be greater than 0",
-                      list[0].name.p);
+    if (bad == 0)
+        bad = check_specs(list, n, err);
+    for (size_t i = 0; bad == 0 && i < n; i++) {
+        struct metric *m = &r->metrics[i];
+        double target = scaler_number_value(&list[i]);
+
+        if (i < r->n && str_is(list[i].name, m->name) && m->target == target)
+            continue;
+        is_new = true;
+        free(m->name);
+        *m = (struct metric){.r = r, .name = str_dup(list[i].name), .target = target};
+    }
     if (bad == 0) {
-        target = scaler_number_value(&list[0]);
-        is_new = !r->metric || !str_is(list[0].name, r->metric) || r->target != target;
-        free(r->metric);
-        r->metric = str_dup(list[0].name);
-        r->target = target;
+        is_new |= n != r->n;
+        for (size_t i = n; i < r->n; i++) {
+            free(r->metrics[i].name);
+            r->metrics[i] = (struct metric){0};
+        }
+        r->n = n;
         if (is_new)
             r->o.respec(r->o.arg);
     }
@@ -199,29 +231,41 @@ static void on_spec(void *arg, struct str message)
         fail(r, "GetMetricSpec", err.msg, "see its log");
 }
 
-static void on_spec_done(void *arg, const struct grpc_status *status)
+/* Names and targets are known, or not to be had. */
+static void ask_values(struct external_remote *r)
 {
-    struct external_remote *r = arg;
-    struct buf request = BUF_INIT;
-
-    r->spec_call = NULL;
-    if (status->code != GRPC_OK)
-        fail_status(r, "GetMetricSpec", status);
+    for (size_t i = 0; i < r->n; i++)
+        r->metrics[i].is_known = false;
     if (r->failed.code) {
         end_poll(r);
         return;
     }
-    scaler_request_encode(&request, &r->o.ref, str_of(r->metric));
-    r->value_call =
-        call(r, SCALER_METHOD("GetMetrics"), buf_str(&request), on_values, on_values_done);
+    for (size_t i = 0; i < r->n; i++) {
+        struct buf request = BUF_INIT;
+
+        scaler_request_encode(&request, &r->o.ref, str_of(r->metrics[i].name));
+        r->metrics[i].call = call(r, SCALER_METHOD("GetMetrics"), buf_str(&request), on_values,
+                                  on_values_done, &r->metrics[i]);
+        buf_done(&request);
+    }
     r->active_call =
-        call(r, SCALER_METHOD("IsActive"), buf_str(&r->ref), on_active, on_active_done);
-    buf_done(&request);
+        call(r, SCALER_METHOD("IsActive"), buf_str(&r->ref), on_active, on_active_done, r);
+}
+
+static void on_spec_done(void *arg, const struct grpc_status *status)
+{
+    struct external_remote *r = arg;
+
+    r->spec_call = NULL;
+    if (status->code != GRPC_OK)
+        fail_status(r, "GetMetricSpec", status);
+    ask_values(r);
 }
 
 static void start_poll(void *arg)
 {
     struct external_remote *r = arg;
+    struct err err = ERR_INIT;
 
     loop_timer_start(&r->poll, r->o.poll_ms);
     if (r->is_polling) {
@@ -231,9 +275,15 @@ static void start_poll(void *arg)
     r->is_polling = true;
     r->polls_again = false;
     r->failed = ERR_INIT;
-    r->new_value = 0;
     r->new_active = false;
-    r->spec_call = call(r, SCALER_METHOD("GetMetricSpec"), buf_str(&r->ref), on_spec, on_spec_done);
+    if (!r->streamed.n) {
+        r->spec_call =
+            call(r, SCALER_METHOD("GetMetricSpec"), buf_str(&r->ref), on_spec, on_spec_done, r);
+        return;
+    }
+    if (take_specs(r, buf_str(&r->streamed), &err) < 0)
+        fail(r, "StreamMetricSpec", err.msg, "see its log");
+    ask_values(r);
 }
 
 /* --- streams --- */
@@ -296,8 +346,9 @@ static void on_pushed_active(struct external_remote *r, struct str message)
 
 static void on_pushed_specs(struct external_remote *r, struct str message)
 {
-    if (take_specs(r, message, NULL) == 0)
-        loop_timer_start(&r->poll, 0);
+    buf_clear(&r->streamed);
+    buf_add_str(&r->streamed, message);
+    loop_timer_start(&r->poll, 0);
 }
 
 /* --- life --- */
@@ -352,31 +403,39 @@ void external_remote_free(struct external_remote *r)
     end_flow(&r->actives);
     end_flow(&r->specs);
     grpc_call_cancel(r->spec_call);
-    grpc_call_cancel(r->value_call);
     grpc_call_cancel(r->active_call);
+    for (size_t i = 0; i < r->n; i++) {
+        grpc_call_cancel(r->metrics[i].call);
+        free(r->metrics[i].name);
+    }
     grpc_channel_release(r->channel);
     buf_done(&r->ref);
     free((char *)(uintptr_t)r->o.address);
     free((char *)(uintptr_t)r->o.ref.name.p);
     free((char *)(uintptr_t)r->o.ref.ns.p);
     json_decref(r->o.ref.metadata);
-    free(r->metric);
+    buf_done(&r->streamed);
     free(r);
 }
 
-const char *external_remote_metric(const struct external_remote *r)
+size_t external_remote_count(const struct external_remote *r)
 {
-    return r->metric;
+    return r->n;
+}
+
+const char *external_remote_metric(const struct external_remote *r, size_t i)
+{
+    return r->metrics[i].name;
+}
+
+double external_remote_target(const struct external_remote *r, size_t i)
+{
+    return r->metrics[i].target;
 }
 
 const char *external_remote_why(const struct external_remote *r)
 {
-    return r->has_polled ? r->why : NULL;
-}
-
-double external_remote_target(const struct external_remote *r)
-{
-    return r->target;
+    return r->has_polled && *r->why ? r->why : NULL;
 }
 
 bool external_remote_is_waiting(const struct external_remote *r)
@@ -384,14 +443,14 @@ bool external_remote_is_waiting(const struct external_remote *r)
     return !r->has_polled;
 }
 
-void external_remote_value(const struct external_remote *r, struct decision_metric *m)
+void external_remote_value(const struct external_remote *r, size_t i, struct decision_metric *m)
 {
-    if (!r->is_known) {
-        trigger_unknown(m, r->has_polled ? r->why : "the external scaler has not answered yet");
+    if (i >= r->n || !r->metrics[i].is_known || *r->why) {
+        trigger_unknown(m, *r->why ? r->why : "the external scaler has not answered yet");
         return;
     }
     m->state = METRIC_VALUE;
-    m->value = r->value;
+    m->value = r->metrics[i].value;
 }
 
 bool external_remote_is_active(const struct external_remote *r)

@@ -253,6 +253,8 @@ void trigger_free(struct trigger *t)
 {
     if (!t)
         return;
+    for (size_t i = 0; i < ARRAY_LEN(t->more); i++)
+        trigger_free(t->more[i]);
     hub_remove(t);
     unmake(t);
     auth_done(&t->auth);
@@ -268,6 +270,16 @@ void trigger_free(struct trigger *t)
     free(t->metric_type);
     free(t->broken);
     free(t);
+}
+
+size_t trigger_metric_count(const struct trigger *t)
+{
+    return 1 + t->n_more;
+}
+
+struct trigger *trigger_metric(struct trigger *t, size_t i)
+{
+    return i ? t->more[i - 1] : t;
 }
 
 const char *trigger_metric_name(const struct trigger *t)

@@ -68,6 +68,12 @@ struct trigger_options {
 /* ERR_INVALID: unknown type or bad metadata, in KEDA's words. */
 int trigger_new(const struct trigger_options *o, struct trigger **ret, struct err *err);
 void trigger_free(struct trigger *t);
+/* An external scaler may name several metrics; each is a trigger by itself, of which only the first
+ * is to be freed: the others live as long. i < the count, which may change before respec is called.
+ */
+#define TRIGGER_METRICS_MAX 16
+size_t trigger_metric_count(const struct trigger *t);
+struct trigger *trigger_metric(struct trigger *t, size_t i);
 const char *trigger_metric_name(const struct trigger *t); /* "s0-prometheus" */
 bool trigger_is_external(const struct trigger *t);        /* false: cpu, memory */
 double trigger_activation(const struct trigger *t);

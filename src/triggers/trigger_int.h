@@ -54,6 +54,9 @@ struct trigger {
     struct list hub_link;
     bool is_stale; /* hub.c: something it depends on has changed */
     char *broken;  /* why it cannot be made any more; NULL: it works */
+    /* Its metrics beside the first, made when needed and kept until it ends. */
+    struct trigger *more[TRIGGER_METRICS_MAX - 1];
+    size_t n_more; /* that count now */
     /* by parse: */
     char *query; /* what texts call it by; no secret */
     double threshold, activation;

@@ -165,12 +165,41 @@ def test_what_a_scaler_may_not_say_is_told(web, scaler):
     create(web, scaledobject("web", remote(scaler.address), pollingInterval=1))
     text = wait_for("it is told", lambda: (lambda m: m if "greater than 0" in m else None)(ready(web)["message"]), 10)
     assert scaler.address in text and "'m'" in text
-    two = message("GetMetricSpecResponse")(metricSpecs=[message("MetricSpec")(metricName=n, targetSize=1) for n in "ab"])
-    spec, scaler.spec = scaler.spec, lambda: two
-    wait_for("it is told", lambda: "it names 2 metrics" in ready(web)["message"], 20)
-    scaler.spec = spec
     scaler.target, scaler.values, scaler.active = 2, [("m", 0, 4.0)], True
     wait_for("two for four", lambda: replicas(web) == 2, 20)
+
+
+def test_a_scaler_may_name_several_metrics(web, scaler):
+    def specs(**targets):
+        return lambda: message("GetMetricSpecResponse")(
+            metricSpecs=[message("MetricSpec")(metricName=n, targetSizeFloat=t) for n, t in targets.items()])
+
+    def names():
+        return [(m["external"]["metric"]["name"], m["external"]["target"]["averageValue"]) for m in
+                web.get("hpa", "keda-hpa-web")["spec"]["metrics"]]
+
+    def get_metrics(request, context):
+        return message("GetMetricsResponse")(metricValues=[
+            message("MetricValue")(metricName=request.metricName, metricValueFloat=values[request.metricName])])
+    values = {"queue": 4.0, "cache": 3.0, "third": 50.0}
+    scaler.stop()
+    scaler.GetMetrics, scaler.spec, scaler.active = get_metrics, specs(queue=2, cache=1), True
+    scaler.start()
+    create(web, scaledobject("web", remote(scaler.address), pollingInterval=1))
+    wait_for("both are in the HPA", lambda: names() == [("s0-queue", "2"), ("s0-cache", "1")], 10)
+    assert web.get("scaledobject", "web")["status"]["externalMetricNames"] == ["s0-queue", "s0-cache"]
+    wait_for("the higher of 4/2 and 3/1", lambda: replicas(web) == 3, 10)
+    values.update(queue=10.0)
+    wait_for("the higher of 10/2 and 3/1", lambda: replicas(web) == 5, 10)
+    scaler.spec = specs(cache=1.5, queue=5, third=100)
+    wait_for("other targets, one more", lambda: names() == [("s0-cache", "1500m"), ("s0-queue", "5"), ("s0-third", "100")], 10)
+    wait_for("the higher of 3/1.5, 10/5, 50/100", lambda: replicas(web) == 2, 10)
+    scaler.spec = specs(queue=2.5)
+    wait_for("one again", lambda: names() == [("s0-queue", "2500m")], 10)
+    wait_for("10/2.5", lambda: replicas(web) == 4, 10)
+    scaler.spec = specs(**{f"m{i}": 1 for i in range(17)})
+    wait_for("too many", lambda: "it names 17 metrics, at most 16 are taken" in ready(web)["message"], 15)
+    assert replicas(web) == 4
 
 
 def test_a_push_brings_a_target_from_zero_without_a_poll(web, scaler):
