@@ -169,6 +169,7 @@ struct fixture {
     bool is_late, greets;
     uint16_t port;
     int open_calls, accepted;
+    size_t got;
     struct grpc_x *held;
 };
 
@@ -598,6 +599,56 @@ static void a_server_that_falls_silent_is_given_up(void **state)
                         "the connection was lost: the server does not answer pings");
 }
 
+/* A server that goes away without having looked at the call, and another one in its place. */
+static void on_leaving_data(void *arg, struct str bytes)
+{
+    struct fixture *f = arg;
+
+    f->got += bytes.n;
+    if (f->got < 150 || !f->listener) /* preface and settings, and then the request */
+        return;
+    conn_write(f->silent[0], STR("\0\0\10\7\0\0\0\0\0\0\0\0\0\0\0\0\0"));
+    conn_listener_free(f->listener);
+    f->listener = NULL;
+    serve(f);
+}
+
+static void on_leaving_close(void *arg, const struct err *err)
+{
+    struct fixture *f = arg;
+
+    (void)err;
+    f->silent[0] = NULL;
+}
+
+static void on_leaving_accept(void *arg, struct conn *c)
+{
+    static const struct conn_events events = {.on_data = on_leaving_data,
+                                              .on_close = on_leaving_close};
+    struct fixture *f = arg;
+
+    f->silent[0] = c;
+    f->accepted++;
+    conn_start(c, &events, f);
+    conn_write(c, STR("\0\0\0\4\0\0\0\0\0"));
+}
+
+static void a_call_that_goaway_left_out_is_sent_again(void **state)
+{
+    struct fixture *f = *state;
+    struct result r = {.last = BUF_INIT};
+    struct net_addr a;
+
+    stop_serving(f);
+    net_addr_set(&a, "127.0.0.1", f->port);
+    assert_int_equal(conn_listen(f->loop, &a, NULL, on_leaving_accept, f, &f->listener, NULL), 0);
+    call_and_wait(f, &r, (struct grpc_call_options){.method = "/t.S/Echo", .message = STR("x")});
+    assert_int_equal(f->accepted, 1);
+    assert_int_equal(r.status.code, GRPC_OK);
+    assert_string_equal(buf_cstr(&r.last), "x");
+    buf_done(&r.last);
+}
+
 static void channels_are_shared_by_target_and_tls(void **state)
 {
     struct fixture *f = *state;
@@ -785,6 +836,7 @@ int main(void)
         T(a_server_that_restarts_ends_calls_and_is_found_again),
         T(a_peer_that_does_not_speak_http2_is_given_up),
         T(a_server_that_falls_silent_is_given_up),
+        T(a_call_that_goaway_left_out_is_sent_again),
         T(channels_are_shared_by_target_and_tls),
         T(tls_and_client_certificates),
         T(the_client_may_be_freed_in_a_callback),
