@@ -63,7 +63,7 @@ class Sink(metrics_service_pb2_grpc.MetricsServiceServicer):
 class Target:
     """Serves one page at /metrics: text, or OpenMetrics for who prefers it, as Python's client does."""
 
-    def __init__(self, host="127.0.0.1", port=0, page="a 1\n", openmetrics=None):
+    def __init__(self, host="127.0.0.1", port=0, page="a 1\n", openmetrics=None, tls=None):
         outer = self
         self.page, self.openmetrics, self.headers, self.status = page, openmetrics, {}, 200
         self.scrapes, self.seen = 0, {}
@@ -98,6 +98,8 @@ class Target:
 
         self.server = Server((host, port), Handler)
         self.port = self.server.server_address[1]
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self):

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -62,10 +63,10 @@ service:
 
 
 class Agent:
-    def __init__(self, tmp_path, text, *args, env=()):
+    def __init__(self, tmp_path, text, *args, env=(), config=True):
         self.log_path = tmp_path / f"agent-{time.monotonic_ns()}.log"
         self.process = subprocess.Popen(
-            [str(AGENT), *args, "--config=env:OTEL_CONFIG"], stdout=subprocess.DEVNULL, stderr=open(self.log_path, "wb"),
+            [str(AGENT), *args, *(["--config=env:OTEL_CONFIG"] if config else [])], stdout=subprocess.DEVNULL, stderr=open(self.log_path, "wb"),
             env={"PATH": os.environ["PATH"], "OTEL_CONFIG": text, "OTEL_RESOURCE_ATTRIBUTES": ATTRIBUTES, **dict(env)})
 
     def log(self):
@@ -84,8 +85,8 @@ def start(tmp_path):
     """start(config, ...) -> Agent; start.sink(), start.target(): all ended with the test."""
     ended = []
 
-    def make(text, *args, env=()):
-        a = Agent(tmp_path, text, *args, env=env)
+    def make(text, *args, **kwargs):
+        a = Agent(tmp_path, text, *args, **kwargs)
         ended.append(a)
         return a
 
@@ -311,6 +312,25 @@ def test_tls_client_certificate_gzip_and_headers(start, tmp_path):
     assert sink.metadata[0]["x-tenant"] == "blue" and "flyball-agent/" in sink.metadata[0]["user-agent"]
     wrong = start(config(f"localhost:{target.port}", sink.address, ["a"], "tls: {}"))
     wait_for("an unknown CA is refused", lambda: "cannot push to" in wrong.log())
+
+
+def test_https_target_debug_exporter_and_a_configuration_file(start, tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                    "-days", "2"], check=True, capture_output=True, cwd=tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    target = start.target(page="a 1\n", tls=context)
+    text = config(f"localhost:{target.port}", "unused:1").replace("scrape_interval: 100ms", "scrape_interval: 100ms\n        scheme: https\n"
+                                                                  f"        tls_config: {{ca_file: '{tmp_path}/cert.pem'}}")
+    text = text.replace("  otlp: {", "  debug: {}\n  otlp: {").replace("exporters: [otlp]", "exporters: [debug]")
+    (tmp_path / "config.yaml").write_text(text)
+    agent = start("", f"--config=file:{tmp_path}/config.yaml", config=False)
+    wait_for("a push", lambda: "debug: 6 metrics, " in agent.log())  # a, up and four of the scrape
+    assert f"target https://localhost:{target.port}/metrics is up: 1 samples" in agent.log()
+    assert agent.stop()[0] == 0
+    untrusted = start(text.replace(f"ca_file: '{tmp_path}/cert.pem'", ""))
+    wait_for("an unknown CA is refused", lambda: "is down" in untrusted.log())
 
 
 def test_configurations_that_cannot_be_used_say_why():
