@@ -310,11 +310,14 @@ static void run_steps(struct bench *b, bool changes, const char *what)
 
 static void run_burst(struct bench *b)
 {
-    int64_t to = b->things[0].want == 2 ? 5 : 2;
-
     for (size_t i = 0; i < b->n; i++)
-        push(b, i, to, 0);
-    until_all_have(b, to);
+        push(b, i, 2, 0);
+    until_all_have(b, 2);
+    spin(b, 2000);
+    b->n_delays = b->wrong = 0;
+    for (size_t i = 0; i < b->n; i++)
+        push(b, i, 5, 0);
+    until_all_have(b, 5);
     print_delays(b, "all at the same instant");
 }
 

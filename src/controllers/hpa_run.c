@@ -40,6 +40,8 @@ void hpa_run_done(struct hpa_run *r)
     decision_done(&r->last);
     decision_log_done(&r->log);
     object_view_done(&r->hpa);
+    arena_done(&r->spec_arena);
+    json_decref(r->spec_tree);
     object_unref(r->target.o);
     free(r->ambiguous);
     selector_free(r->selector);
@@ -206,6 +208,34 @@ static void look_at_target(struct hpa_look *l)
     }
 }
 
+/* What only our own status write has changed is not read again. */
+static const json_t *tree_of(struct hpa_run *r, const struct object *hpa)
+{
+    const struct object *was = r->hpa.o;
+
+    if (was && r->status.newest && str_eq(was->uid, hpa->uid) &&
+        was->generation == hpa->generation && (r->status.call || hpa->rv == r->status.rv))
+        return r->hpa.tree;
+    return object_view_of(&r->hpa, hpa);
+}
+
+/* Read once for every version of the object; a look has metrics of its own, to fill in. */
+static void take_spec(struct hpa_look *l)
+{
+    struct hpa_run *r = l->run;
+
+    if (r->spec_tree != l->tree) {
+        arena_done(&r->spec_arena);
+        json_decref(r->spec_tree);
+        r->spec_tree = json_incref(l->tree);
+        r->spec_arena.first = 1024;
+        hpa_spec_read(json_object_get(l->tree, "spec"), &r->spec_arena, &r->spec);
+    }
+    l->spec = r->spec;
+    l->spec.metrics = arena_alloc(&l->arena, (r->spec.n + 1) * sizeof(*l->spec.metrics));
+    memcpy(l->spec.metrics, r->spec.metrics, r->spec.n * sizeof(*l->spec.metrics));
+}
+
 struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now)
 {
     struct hpa_look *l;
@@ -220,7 +250,7 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
     l->run = r;
     l->hpa = object_ref(hpa);
     l->ns = l->hpa->ns;
-    l->tree = json_incref((json_t *)(uintptr_t)object_view_of(&r->hpa, hpa));
+    l->tree = json_incref((json_t *)(uintptr_t)tree_of(r, hpa));
     l->scene.now_ms = now;
     l->scene.mono_ms = loop_mono_ns(r->cluster->loop) / 1000000;
     l->status = json_incref((json_t *)(uintptr_t)status_newest(&r->status, hpa, l->tree));
@@ -228,7 +258,7 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
         strcmp(json_text(find_condition(json_object_get(l->status, "conditions"), "ScaledToZero"),
                          "status", ""),
                "True") == 0;
-    hpa_spec_read(json_object_get(l->tree, "spec"), &l->arena, &l->spec);
+    take_spec(l);
     look_at_target(l);
     return l;
 }

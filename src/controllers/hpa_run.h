@@ -43,6 +43,10 @@ struct hpa_run {
     struct hpa_look *writing;    /* its scale write is unanswered: no look may begin */
     struct status_writer status; /* of the HPA */
     int64_t status_ms, events_ms, failing_ms, selector_ms;
+    /* The specification as it was read last, and the tree that its texts are of. */
+    struct arena spec_arena;
+    struct hpa_spec spec;
+    json_t *spec_tree;
     struct selector *selector; /* of the target as it was last seen; NULL: none */
     char *ambiguous;           /* text, or NULL */
     /* after a write to the scale; may be NULL */

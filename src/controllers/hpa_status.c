@@ -90,10 +90,7 @@ bool hpa_status_matters(const json_t *was, const struct decision *d)
         const struct decision_condition *c = &d->conditions[i];
         const json_t *now = find_condition(list, c->type);
 
-        if (c->status ? !now || strcmp(json_text(now, "status", ""), c->status) != 0 ||
-                            strcmp(json_text(now, "reason", ""), c->reason) != 0 ||
-                            strcmp(json_text(now, "message", ""), c->message) != 0
-                      : now != NULL)
+        if (c->status ? !now || strcmp(json_text(now, "status", ""), c->status) != 0 : now != NULL)
             return true;
     }
     return json_int(was, "currentReplicas", -1) != d->current ||

@@ -53,7 +53,7 @@ static void on_written(void *arg, const struct object *now, const struct err *er
 
 const json_t *status_newest(struct status_writer *w, const struct object *o, const json_t *stored)
 {
-    if (!w->call && o->rv >= w->rv) /* nobody else's word is overlooked */
+    if (!w->call && o->rv > w->rv) /* nobody else's word is overlooked */
         forget(w);
     return w->newest ? w->newest : json_object_get(stored, "status");
 }
