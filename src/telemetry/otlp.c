@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "telemetry/clock_watch.h"
 #include "telemetry/otlp_int.h"
 
 #define SWEEP_MS 30000
@@ -203,6 +204,7 @@ int otlp_receive(struct otlp *o, struct str request, struct otlp_outcome *ret, s
         o->malformed++;
         return r;
     }
+    clock_watch(o->o.db, o->o.loop);
     if (tsdb_is_full(o->o.db) && now >= o->made_room_ms + MAKE_ROOM_MS) {
         o->made_room_ms = now;
         tsdb_sweep(o->o.db, now);

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/table.h"
 #include "codec/json.h"
 #include "net/scrape.h"
+#include "telemetry/clock_watch.h"
 #include "telemetry/target_labels.h"
 
 #define PAGE_MAX ((size_t)16 << 20)
@@ -19,7 +19,6 @@
 #define MISSED_MS 10000 /* see is_missed */
 #define SLOW_MS 2000
 #define EMPTY_MS 1000
-#define CLOCK_SLACK_MS 5000 /* corrections up to here are waited out */
 
 /* A line of a page: its series, and in which round it was last stored (0: never), with which value.
  */
@@ -81,7 +80,6 @@ struct rounds {
     struct rounds_options o;
     struct table workloads, targets; /* key, uid */
     struct loop_timer sweep;
-    int64_t wall_ms, mono_ms; /* at the last round of any workload */
     bool is_telling;
     struct page_sample *page; /* of the page that is being read */
     size_t n_page, cap_page;
@@ -367,29 +365,11 @@ static void arm(struct workload *w)
     loop_timer_start(&w->tick, iv - past);
 }
 
-/* A sample older than its series' newest is refused, so a wall clock that was set back would stop
- * everything until it is where it was: begin anew instead. Windows of decisions do not live here.
- */
-static void watch_clock(struct rounds *r)
-{
-    int64_t wall = loop_wall_ms(loop_of(r)), mono = loop_mono_ns(loop_of(r)) / 1000000;
-
-    if (r->mono_ms && wall - r->wall_ms < mono - r->mono_ms - CLOCK_SLACK_MS) {
-        log_warn("telemetry",
-                 "the wall clock went back by %lld s: recent samples are dropped, and collected "
-                 "anew",
-                 (long long)((mono - r->mono_ms - (wall - r->wall_ms)) / 1000));
-        tsdb_forget(r->o.db);
-    }
-    r->wall_ms = wall;
-    r->mono_ms = mono;
-}
-
 static void begin_round(void *arg)
 {
     struct workload *w = arg;
 
-    watch_clock(w->r);
+    clock_watch(w->r->o.db, loop_of(w->r));
     end_round(w);
     w->round_ms = loop_wall_ms(loop_of(w->r));
     w->round_no++;

@@ -9,6 +9,7 @@
 #define RETENTION_MS (15 * 60 * 1000)
 #define BYTES_MAX ((size_t)512 << 20)
 #define SERIES_MAX 1000000
+#define CLOCK_SLACK_MS 5000 /* corrections up to here are waited out */
 
 double tsdb_stale(void)
 {
@@ -288,6 +289,18 @@ void tsdb_forget(struct tsdb *db)
 uint64_t tsdb_shape(const struct tsdb *db)
 {
     return db->shape;
+}
+
+int64_t tsdb_clock(struct tsdb *db, int64_t wall, int64_t mono)
+{
+    int64_t back = db->mono_ms ? mono - db->mono_ms - (wall - db->wall_ms) : 0;
+
+    db->wall_ms = wall;
+    db->mono_ms = mono;
+    if (back <= CLOCK_SLACK_MS)
+        return 0;
+    tsdb_forget(db);
+    return back;
 }
 
 size_t tsdb_bytes(const struct tsdb *db)

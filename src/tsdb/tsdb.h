@@ -109,9 +109,12 @@ bool series_next(struct series_iter *it, int64_t *ret_t, double *ret_v);
 bool series_at(const struct series *s, int64_t t_ms, int64_t back_ms, int64_t *ret_t,
                double *ret_v);
 
-/* Drops all samples and keeps the series: for a wall clock that went back, after which every new
- * sample would be older than the newest. */
+/* Drops all samples and keeps the series. */
 void tsdb_forget(struct tsdb *db);
+/* What the clocks show. If the wall clock went back by more than 5 s since the last call, after
+ * which every new sample would be older than the newest, all samples are dropped. Returns by how
+ * many ms it did, or 0. */
+int64_t tsdb_clock(struct tsdb *db, int64_t wall_ms, int64_t mono_ms);
 /* Drops what is older than the retention, and series without samples and references. */
 void tsdb_sweep(struct tsdb *db, int64_t now_ms);
 size_t tsdb_bytes(const struct tsdb *db);

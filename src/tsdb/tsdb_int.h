@@ -101,6 +101,7 @@ struct tsdb {
     struct table watched; /* metric name -> struct watched */
     size_t bytes;
     uint64_t samples;
+    int64_t wall_ms, mono_ms; /* as told last */
 };
 
 /* --- chunk.c --- */

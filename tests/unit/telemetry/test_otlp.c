@@ -548,6 +548,20 @@ static void what_is_no_longer_pushed_is_forgotten(void **state)
     assert_non_null(strstr(buf_cstr(&b->answer), "flyball_otlp_known_points 0\n"));
 }
 
+static void a_wall_clock_set_back_does_not_stop_pushes(void **state)
+{
+    struct bench *b = *state;
+
+    push_gauge(b, "", "g", loop_wall_ms(b->loop), 1);
+    loop_sim_jump_wall(b->loop, -3600000);
+    push_gauge(b, "", "g", loop_wall_ms(b->loop), 2);
+    assert_int_equal(b->out.accepted, 1);
+    assert_string_equal(ask(b, "g"), "{__name__=g} 2");
+    loop_run_for(b->loop, 1000);
+    push_gauge(b, "", "g", loop_wall_ms(b->loop), 3);
+    assert_string_equal(ask(b, "count_over_time(g[1m])"), "{} 2"); /* forgotten once */
+}
+
 /* Ten generations of a thousand series, each gone when the next comes. */
 static void the_memory_of_series_that_went_is_used_again(void **state)
 {
@@ -588,6 +602,7 @@ int main(void)
         T(a_pods_series_carry_its_labels_and_end_with_it),
         T(a_pushed_page_answers_as_the_scraped_one),
         T(what_is_no_longer_pushed_is_forgotten),
+        T(a_wall_clock_set_back_does_not_stop_pushes),
         T(the_memory_of_series_that_went_is_used_again),
     };
 
