@@ -8,6 +8,7 @@
 
 #include "../cmocka_all.h"
 
+#include "autoscale/hpa_memory.h"
 #include "autoscale/hpa_pass.h"
 #include "base/mem.h"
 #include "base/rand.h"
@@ -155,9 +156,43 @@ static void a_metric_that_fails_holds_the_count_and_says_so(void **state)
     end(&f);
 }
 
+/* Killed before its history was saved to the end: {what it reads back} at a size of 5. */
+static void a_size_that_nothing_remembered_accounts_for_is_held(void **state)
+{
+    static const struct {
+        const char *memory;
+        int64_t held; /* seconds until a load of 1 gets 1 replica */
+    } rows[] = {
+        {"", 300},                    /* nothing at all */
+        {"r1@900000", 300},           /* it ended before 5 was decided */
+        {"r5@800000 r1@990000", 100}, /* 5 is accounted for: its window goes on */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        struct decision d;
+        int64_t began;
+
+        begin(&f, EXTERNAL(""));
+        f.scene.current = f.scene.status_replicas = 5;
+        assert_int_equal(hpa_memory_read(str_of(rows[i].memory), f.scene.mono_ms, f.scene.now_ms,
+                                         &f.memory, NULL),
+                         0);
+        began = f.scene.mono_ms;
+        do {
+            pass(&f, 1, &d);
+            decision_done(&d);
+        } while (f.scene.current == 5 && f.scene.mono_ms < began + 400000);
+        assert_in_range((f.scene.mono_ms - began) / 1000, rows[i].held - 1, rows[i].held + 1);
+        end(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_size_that_nothing_remembered_accounts_for_is_held),
         cmocka_unit_test(without_behavior_the_size_at_most_doubles_per_period_not_per_round),
         cmocka_unit_test(a_history_that_coalesces_decides_the_same),
         cmocka_unit_test(a_decision_says_value_target_and_what_limited_it),
