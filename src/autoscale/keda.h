@@ -139,6 +139,11 @@ struct formula;
 int keda_composite(const struct keda_spec *s, const struct formula *f, const struct keda_trigger *t,
                    size_t n, int64_t *ret_milli, struct err *err);
 
+/* Whether what a scaler's stream says is still of the object there is: one that was made anew, or
+ * has another spec, gets streams of its own. */
+bool keda_stream_is_current(struct str stream_uid, int64_t stream_generation, struct str uid,
+                            int64_t generation);
+
 /* --- status.triggersActivity: name -> isActive (3.8) --- */
 
 /* A new map of bools. push_metric: the push trigger whose message this is; "" for a poll. */

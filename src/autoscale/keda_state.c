@@ -91,6 +91,12 @@ int keda_composite(const struct keda_spec *s, const struct formula *f, const str
     return 0;
 }
 
+bool keda_stream_is_current(struct str stream_uid, int64_t stream_generation, struct str uid,
+                            int64_t generation)
+{
+    return str_eq(stream_uid, uid) && stream_generation == generation;
+}
+
 /* --- status.triggersActivity --- */
 
 static bool is_among(const char *name, const char *const *names, size_t n)

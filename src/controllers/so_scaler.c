@@ -62,8 +62,11 @@ static void on_answers(void *arg)
 static void on_respec(void *arg)
 {
     struct scaler *s = arg;
+    const struct object *o =
+        cluster_get(so_cluster(s->c), KIND_SCALEDOBJECT, str_of(s->ns), str_of(s->name));
 
-    reconciler_wake(s->c->r, str_of(s->ns), str_of(s->name));
+    if (o && keda_stream_is_current(str_of(s->uid), s->generation, o->uid, o->generation))
+        reconciler_wake(s->c->r, str_of(s->ns), str_of(s->name));
 }
 
 static void on_tick(void *arg)

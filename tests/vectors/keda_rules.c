@@ -371,3 +371,24 @@ bool vector_formula(const json_t *v, struct buf *why)
     return vector_same_text(why, "composite", quantity_text(&q, text),
                             json_text(expect, "composite", "an error"));
 }
+
+/* --- streams --- */
+
+bool vector_is_stream(const json_t *v)
+{
+    const json_t *given = json_object_get(v, "given");
+
+    return json_object_get(given, "streamGeneration") || json_object_get(given, "streamUid");
+}
+
+bool vector_stream(const json_t *v, struct buf *why)
+{
+    const json_t *given = json_object_get(v, "given");
+
+    return vector_same_int(why, "applied",
+                           keda_stream_is_current(str_of(json_text(given, "streamUid", "uid")),
+                                                  json_int(given, "streamGeneration", 1),
+                                                  str_of(json_text(given, "cacheUid", "uid")),
+                                                  json_int(given, "cacheGeneration", 1)),
+                           json_bool(v, "expect.applied", true));
+}

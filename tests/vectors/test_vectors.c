@@ -45,6 +45,7 @@ static struct {
     {"keda/trigger_metadata", NULL, vector_trigger_metadata},
     {"keda/metrics_api", NULL, vector_metrics_api},
     {"keda/external", NULL, vector_external, vector_is_external_rule},
+    {"keda/external", NULL, vector_stream, vector_is_stream},
     {"otel/addon_query", NULL, vector_addon_query, NULL},
     {"otel/addon_store", NULL, vector_addon_store, NULL},
 };

@@ -26,8 +26,11 @@ vector_case vector_calc, vector_group_pods, vector_requests, vector_limit_classi
     vector_trigger_metadata, vector_metrics_api, vector_cron_activity, vector_workload,
     vector_addon_query, vector_addon_store, vector_annotations, vector_executor,
     vector_triggers_activity, vector_status_merge, vector_aggregate, vector_metric_request,
-    vector_fallback, vector_formula, vector_hpa, vector_validation, vector_timeline,
+    vector_fallback, vector_formula, vector_hpa, vector_validation, vector_timeline, vector_stream,
     vector_external;
 bool vector_is_external_rule(const json_t *vector);
+
+/* Whether it is of a stream that outlives its object. */
+bool vector_is_stream(const json_t *vector);
 
 #endif
