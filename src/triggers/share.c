@@ -9,6 +9,7 @@
 struct shared_call {
     struct list link, waiters;
     struct http_call *call;
+    bool is_answered;            /* and being handed out */
     struct share_waiter *sender; /* NULL: has left */
     char *key;                   /* all that the request is made of: a secret */
     size_t key_n;
@@ -47,7 +48,7 @@ static void on_answer(void *arg, const struct http_response *r, struct str body,
 {
     struct shared_call *s = arg;
 
-    s->call = NULL;
+    s->is_answered = true;
     list_del(&s->link); /* who asks from here on asks anew */
     /* a waiter may go, or take others along */
     while (!list_is_empty(&s->waiters)) {
@@ -107,8 +108,8 @@ void share_leave(struct share_waiter *w)
     list_del(&w->link);
     if (s->sender == w)
         s->sender = NULL;
-    if (!list_is_empty(&s->waiters) || !s->call)
-        return; /* another waits, or the answer is being handed out */
+    if (!list_is_empty(&s->waiters) || s->is_answered)
+        return;
     http_call_cancel(s->call);
     free_shared(s);
 }
