@@ -2,7 +2,6 @@
  *
  * What an HPA remembers survives its program, and what it decided can be asked for later. */
 #include <stdlib.h>
-#include <time.h>
 
 #include "../cmocka_all.h"
 
@@ -132,14 +131,13 @@ static int64_t live(struct life *l, const struct hpa_spec *spec, int64_t value, 
  * anew): they decide the same for ever. */
 static void a_restart_between_two_looks_changes_no_decision(void **state)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct arena arena = ARENA_INIT;
     struct hpa_spec spec;
     AUTO_JSON json_t *json = NULL;
     struct rng rng;
 
     (void)state;
-    print_message("seed %llu\n", (unsigned long long)seed);
     rng_seed(&rng, seed);
     assert_int_equal(json_parse(str_of(spec_text), &json, NULL), 0);
     hpa_spec_read(json, &arena, &spec);

@@ -4,7 +4,6 @@
  * forget, and the sentence that is made of a decision. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../cmocka_all.h"
 
@@ -82,11 +81,10 @@ static void without_behavior_the_size_at_most_doubles_per_period_not_per_round(v
 /* A history that forgets decides as one that keeps everything. */
 static void a_history_that_coalesces_decides_the_same(void **state)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct rng rng;
 
     (void)state;
-    print_message("seed %llu\n", (unsigned long long)seed);
     rng_seed(&rng, seed);
     for (int n = 0; n < 50; n++) {
         struct fixture a, b;

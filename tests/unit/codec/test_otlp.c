@@ -4,7 +4,6 @@
  * read as JSON and as protobuf. */
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "../cmocka_all.h"
 
@@ -298,13 +297,12 @@ static void every_cut_is_refused_or_read_without_harm(void **state)
 
 static void damaged_requests_are_refused_or_read_without_harm(void **state)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct buf file = BUF_INIT;
     struct str whole = load("all_point_kinds.pb", &file);
     struct rng r;
 
     (void)state;
-    printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&r, seed);
     for (int i = 0; i < 20000; i++) {
         struct buf b = BUF_INIT;

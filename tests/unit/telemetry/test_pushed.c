@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "../cmocka_all.h"
 
@@ -279,7 +278,7 @@ static void run(uint64_t seed)
 
 static void pushed_and_scraped_pages_are_one(void **state)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
 
     (void)state;
     for (int i = 0; i < 20; i++) {

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../cmocka_all.h"
 
@@ -20,10 +19,9 @@ static const char *const zones[] = {"Etc/UTC",          "Europe/Berlin",       "
 
 static struct rng seeded(void)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct rng rng;
 
-    print_message("seed %llu\n", (unsigned long long)seed);
     rng_seed(&rng, seed);
     return rng;
 }

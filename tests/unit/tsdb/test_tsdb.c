@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "../cmocka_all.h"
 
@@ -24,7 +23,7 @@ static struct tsdb *for_ever(void)
 static void what_goes_in_comes_out_to_the_bit(void **state)
 {
     enum { N = 5000 };
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct tsdb *db = for_ever();
     struct series *s = make(db, "x", "a");
     struct series_iter it;
@@ -35,7 +34,6 @@ static void what_goes_in_comes_out_to_the_bit(void **state)
     double v = 0;
 
     (void)state;
-    printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&r, seed);
     for (int i = 0; i < N; i++) {
         uint64_t kind = rng_below(&r, 8);
@@ -217,11 +215,10 @@ static void the_byte_cap_takes_everybodys_oldest_chunks(void **state)
 
 static void a_sample_of_the_newest_time_can_take_its_place(void **state)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct rng r;
 
     (void)state;
-    printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&r, seed);
     for (int round = 0; round < 200; round++) {
         struct tsdb *db = for_ever();
@@ -279,14 +276,13 @@ static void a_full_store_finds_old_series_and_makes_no_new_ones(void **state)
 static void searches_find_what_a_walk_over_all_series_finds(void **state)
 {
     enum { N = 1500 };
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     static struct series *all[N];
     static char values[N][3][8];
     struct tsdb *db = for_ever();
     struct rng r;
 
     (void)state;
-    printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&r, seed);
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < N; i++) {
@@ -443,7 +439,7 @@ static void hear(void *arg, struct series *s, int64_t t, double v)
 /* Few and many watchers, series that are swept away and made anew. */
 static void watchers_of_some_series_hear_of_those_and_no_others(void **state)
 {
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = test_seed();
     struct tsdb *db = tsdb_new(&(struct tsdb_options){.retention_ms = 1000});
     struct watcher all[WATCHERS] = {0};
     int wanted[WATCHERS] = {0};
@@ -451,7 +447,6 @@ static void watchers_of_some_series_hear_of_those_and_no_others(void **state)
     struct rng r;
 
     (void)state;
-    printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&r, seed);
     for (int step = 0; step < 20000; step++) {
         uint64_t n = rng_below(&r, PODS);
