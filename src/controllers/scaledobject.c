@@ -367,6 +367,7 @@ static void run(struct work *w)
     set_target(w);
     set_types(w);
     if (!so_scaler_build(w->s, w->o, w->so, &err)) {
+        w->s->errors++;
         tell(w, EVENT_WARNING, "KEDAScalerFailed", "%s", err.msg);
         fail_check(w, err.msg);
         return;
@@ -490,24 +491,4 @@ void scaledobject_controller_free(struct scaledobject_controller *c)
         so_scaler_free(v);
     table_done(&c->scalers);
     free(c);
-}
-
-void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out)
-{
-    size_t i = 0;
-    void *v;
-
-    buf_add_cstr(out, "# HELP keda_scaler_metrics_value Last value of a trigger.\n# TYPE "
-                      "keda_scaler_metrics_value gauge\n");
-    while (table_next(&c->scalers, &i, NULL, &v)) {
-        const struct scaler *s = v;
-
-        for (size_t k = 0; s->run.has_last && k < s->run.last.n; k++)
-            if (s->run.last.metrics[k].state != METRIC_UNKNOWN)
-                buf_printf(out,
-                           "keda_scaler_metrics_value{metric=\"%s\",namespace=\"%s\",scaledObject="
-                           "\"%s\",triggerIndex=\"%zu\",type=\"scaledobject\"} %g\n",
-                           s->run.last.metrics[k].name, s->ns, s->name, k,
-                           s->run.last.metrics[k].value);
-    }
 }

@@ -27,6 +27,7 @@ static bool is_counted(struct scaler *s, struct so_trigger *t)
         now - t->counted_ms < so_period_ms(s, COUNT_DEFAULT_MS))
         return false;
     t->counted_ms = now;
+    t->errors++;
     return true;
 }
 

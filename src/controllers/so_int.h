@@ -28,6 +28,7 @@ struct so_trigger {
     /* of the last fetch: */
     struct decision_metric m;
     struct keda_fallen fallen;
+    uint64_t errors;    /* that counted */
     int64_t counted_ms; /* mono: the last failure that counted; 0: none since it worked */
     /* A source that comes back is believed after one full round more. */
     bool has_failed, is_back;
@@ -49,6 +50,7 @@ struct scaler {
     int64_t last_active_ms;  /* -1: never */
     bool in_fallback;        /* condition Fallback is True */
     struct object_view so;
+    uint64_t errors;    /* a trigger or the formula could not be made */
     struct hpa_run run; /* of the HPA */
     struct status_writer status;
     uint64_t told;                /* hash of what the written status says */

@@ -167,7 +167,7 @@ static void add_latency(struct trigger_hub *h, struct buf *out)
         add_label(out, "metric", t->name);
         add_label(out, "namespace", t->ns);
         add_label(out, "scaledObject", t->so_name);
-        add_label(out, "scaler", *t->given_name ? t->given_name : t->type->scaler);
+        add_label(out, "scaler", trigger_scaler(t));
         add_label(out, "triggerIndex", index);
         add_label(out, "type", "scaledobject");
         end_labels(out);

@@ -287,6 +287,11 @@ const char *trigger_metric_name(const struct trigger *t)
     return t->name;
 }
 
+const char *trigger_scaler(const struct trigger *t)
+{
+    return *t->given_name ? t->given_name : t->type->scaler;
+}
+
 bool trigger_is_external(const struct trigger *t)
 {
     return t->type->is_external;

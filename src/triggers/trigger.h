@@ -75,7 +75,9 @@ void trigger_free(struct trigger *t);
 size_t trigger_metric_count(const struct trigger *t);
 struct trigger *trigger_metric(struct trigger *t, size_t i);
 const char *trigger_metric_name(const struct trigger *t); /* "s0-prometheus" */
-bool trigger_is_external(const struct trigger *t);        /* false: cpu, memory */
+/* What KEDA's metrics call it: its given name, else "prometheusScaler". */
+const char *trigger_scaler(const struct trigger *t);
+bool trigger_is_external(const struct trigger *t); /* false: cpu, memory */
 double trigger_activation(const struct trigger *t);
 /* m: what trigger_value gave. An external scaler says it apart from its value. */
 bool trigger_is_active(const struct trigger *t, const struct decision_metric *m);

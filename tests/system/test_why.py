@@ -97,6 +97,18 @@ def test_metrics_have_the_originals_names(web):
     assert re.search(prefix + r'metric_computation_total\{action="scale_up",error="none",metric_type="External"\} \d', text)
     assert re.search(r'keda_scaler_metrics_value\{[^}]*metric="s0-prometheus"[^}]*\} 5\n', text)
     assert 'flyball_desired_replicas{namespace="default",scaledObject="web"} 3' in text
+    labels = ('{metric="s0-prometheus",namespace="default",scaledObject="web",scaler="prometheusScaler",triggerIndex="0",'
+              'type="scaledobject"}')
+    for line in (f"keda_scaler_metrics_value{labels} 5", f"keda_scaler_active{labels} 1",
+                 'keda_scaled_object_errors_total{namespace="default",scaledObject="web"} 0',
+                 'keda_scaled_object_paused{namespace="default",scaledObject="web"} 0',
+                 'keda_resource_registered_total{namespace="default",type="scaled_object"} 1',
+                 'keda_trigger_registered_total{type="prometheus"} 1'):
+        assert line + "\n" in text, line
+    assert 'keda_build_info{version="' in text
+    web.kubectl("annotate", "scaledobject", "web", "autoscaling.keda.sh/paused=true")
+    wait_for("paused", lambda: 'keda_scaled_object_paused{namespace="default",scaledObject="web"} 1\n' in urllib.request.urlopen(
+        web.web + "/metrics", timeout=5).read().decode(), 5)
 
 
 def test_keda_external_metric_over_the_api(web):
