@@ -80,6 +80,18 @@ int names_resolve(struct cluster *c, struct str host, uint16_t port, struct net_
     return 0;
 }
 
+struct names_seen names_now(struct cluster *c, struct str host)
+{
+    struct str name, ns;
+    const struct object *svc, *eps;
+
+    if (!names_split(host, STR_NONE, &name, &ns))
+        return (struct names_seen){0, 0};
+    svc = cluster_get(c, KIND_SERVICE, ns, name);
+    eps = cluster_get(c, KIND_ENDPOINTS, ns, name);
+    return (struct names_seen){svc ? svc->rv : 0, eps ? eps->rv : 0};
+}
+
 bool names_hook(void *ctx, struct str host, uint16_t port, struct net_addr *ret)
 {
     return names_resolve(ctx, host, port, ret, NULL) == 0;

@@ -15,7 +15,12 @@ bool names_split(struct str host, struct str def_ns, struct str *ret_name, struc
  * ready endpoint (the message says which). */
 int names_resolve(struct cluster *c, struct str host, uint16_t port, struct net_addr *ret,
                   struct err *err);
-/* The same as http_client's resolve hook; ctx is the cluster. */
+/* What a host's answer was made of: the versions of its Service and Endpoints (0: not there). */
+struct names_seen {
+    uint64_t service, endpoints;
+};
+struct names_seen names_now(struct cluster *c, struct str host);
+/* names_resolve as http_client's resolve hook; ctx is the cluster. */
 bool names_hook(void *ctx, struct str host, uint16_t port, struct net_addr *ret);
 
 #endif

@@ -90,22 +90,35 @@ static bool same_addr(const struct net_addr *a, const struct net_addr *b)
     return strcmp(net_addr_text(a, x), net_addr_text(b, y)) == 0;
 }
 
+/* Asked at every look, and nearly always answered as before: objects are read only when they have
+ * changed. */
+static bool resolve(struct prometheus *p, const struct http_url *u)
+{
+    struct names_seen now = names_now(p->t.w->cluster, u->host);
+    char ip[64];
+
+    if (p->is_resolved && now.service == p->seen.service && now.endpoints == p->seen.endpoints)
+        return p->resolved.len > 0;
+    p->resolved = (struct net_addr){0};
+    snprintf(ip, sizeof(ip), "%.*s", (int)(u->host.n < 60 ? u->host.n : 60), u->host.p);
+    if (net_addr_set(&p->resolved, ip, u->port) < 0 &&
+        names_resolve(p->t.w->cluster, u->host, u->port, &p->resolved, NULL) < 0)
+        p->resolved.len = 0;
+    p->seen = now;
+    p->is_resolved = true;
+    return p->resolved.len > 0;
+}
+
 static bool is_builtin(const struct trigger *t)
 {
-    const struct prometheus *p = (const struct prometheus *)t;
-    struct net_addr a = {0};
+    struct prometheus *p = (struct prometheus *)(uintptr_t)t;
     struct http_url u;
-    char ip[64];
 
     /* with a path of its own it is not our API */
     if (!t->w->db || !http_url_split(str_of(p->poll.address), &u) || u.is_tls ||
         (u.target.n && !str_is(u.target, "/")))
         return false;
-    snprintf(ip, sizeof(ip), "%.*s", (int)(u.host.n < 60 ? u.host.n : 60), u.host.p);
-    if (net_addr_set(&a, ip, u.port) < 0 &&
-        names_resolve(t->w->cluster, u.host, u.port, &a, NULL) < 0)
-        return false;
-    return same_addr(&a, &t->w->web);
+    return resolve(p, &u) && same_addr(&p->resolved, &t->w->web);
 }
 
 /* --- over HTTP --- */

@@ -2,6 +2,7 @@
 #ifndef FB_TRIGGERS_PROMETHEUS_INT_H
 #define FB_TRIGGERS_PROMETHEUS_INT_H
 
+#include "kube/names.h"
 #include "triggers/poll.h"
 #include "triggers/prometheus.h"
 
@@ -13,6 +14,9 @@ struct prometheus {
     char *text;                 /* of the query */
     char *extra;                /* "&namespace=..&k=v" */
     struct sample_watch *watch; /* built in; NULL: not asked yet */
+    struct net_addr resolved;   /* of the address, as of `seen` */
+    struct names_seen seen;
+    bool is_resolved;
 };
 
 /* prometheus_builtin.c */
