@@ -75,12 +75,14 @@ def load(path):
 @pytest.fixture(scope="module")
 def golden_flyball(tmp_path_factory):
     f = Flyball(tmp_path_factory.mktemp("golden") / "data").start()
-    # what the first start creates comes just after the ports
-    wait_for("the configuration", lambda: f.get("configmap", "inferenceservice-config", "-n", "kserve"), 5)
-    wait_for("the runtimes", lambda: len(f.get("clusterservingruntimes")["items"]) >= 2, 5)
-    f.kubectl("apply", "-f", str(GOLDEN / "_fixtures" / "clusterservingruntime-huggingface.yaml"))
-    yield f
-    f.stop()
+    try:
+        # what the first start creates comes just after the ports
+        wait_for("the configuration", lambda: f.get("configmap", "inferenceservice-config", "-n", "kserve"), 5)
+        wait_for("the runtimes", lambda: len(f.get("clusterservingruntimes")["items"]) >= 2, 5)
+        f.kubectl("apply", "-f", str(GOLDEN / "_fixtures" / "clusterservingruntime-huggingface.yaml"))
+        yield f
+    finally:
+        f.stop()
 
 
 def apply_config(f, case):
