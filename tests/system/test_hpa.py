@@ -330,3 +330,17 @@ def test_v1_v2beta2_and_v2_are_one_object(web):
     assert "autoscaling.alpha.kubernetes.io/metrics" not in again["metadata"].get("annotations", {})
     beta = web.get("hpa.v2beta2.autoscaling", "web")
     assert beta["apiVersion"] == "autoscaling/v2beta2" and beta["spec"] == again["spec"]
+
+
+def test_kedas_cpu_and_memory_triggers_have_values(flyball):
+    create(flyball, user(mib=40, burns=True), {
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": {"name": "web"}, "minReplicaCount": 1, "maxReplicaCount": 3, "triggers": [
+            {"type": "memory", "metricType": "AverageValue", "metadata": {"value": "30Mi", "containerName": "app"}},
+            {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "90000"}}]}})
+    wait_for("up to maxReplicaCount by memory", lambda: replicas(flyball) == 3, 20)
+    current = wait_for("both are shown", lambda: (lambda m: m if len(m) == 2 and all(x["type"] for x in m) else None)(
+        flyball.get("hpa", "keda-hpa-web")["status"].get("currentMetrics", [])), 30)
+    by_type = {m["type"]: m for m in current}
+    assert re.fullmatch(r"\d+[KM]i", by_type["ContainerResource"]["containerResource"]["current"]["averageValue"])
+    assert by_type["Resource"]["resource"]["current"]["averageUtilization"] > 500
