@@ -182,8 +182,13 @@ static void look(struct scaler *s, struct hpa_look *l, const struct object *so, 
     struct so_look x = {.fallback = KEDA_UNCHANGED};
 
     keda_pauses_read(json_at(tree, "metadata.annotations"), &x.pauses);
-    if (x.pauses.full || (what == SO_SYNC && l->scene.current == 0)) {
+    if (x.pauses.full) {
         hpa_look_drop(l);
+        return;
+    }
+    if (what == SO_SYNC && l->scene.current == 0) { /* it is disabled: no trigger is asked */
+        hpa_look_decide(l);
+        hpa_look_finish(l);
         return;
     }
     so_fetch(s, l, &x);

@@ -725,6 +725,7 @@ def test_the_originals_timing_by_an_option(flyball_factory):
     w.say(load=0)
     w.create(workload("web", 0), scaled("web", [trigger("load")], pollingInterval=2, cooldownPeriod=1))
     wait_for("a look", lambda: w.is_condition("web", "Active", "False", "ScalerNotActive"))
+    wait_for("the HPA says that it is off", lambda: w.is_condition("web", "HPAActive", "True", "ScalingDisabled"))
     w.say(load=5)
     began = time.monotonic()
     wait_for("one, by KEDA's loop", lambda: w.replicas("web") == 1)
