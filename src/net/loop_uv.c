@@ -45,9 +45,8 @@ void loop_uv_wake_posts(struct loop *l)
     uv_idle_start(&l->uv_idle, on_uv_idle);
 }
 
-static void on_uv_async(uv_async_t *h)
+static void run_foreign(struct loop *l)
 {
-    struct loop *l = h->data;
     struct post_queue got;
 
     pthread_mutex_lock(&l->mutex);
@@ -57,6 +56,11 @@ static void on_uv_async(uv_async_t *h)
     for (size_t i = 0; i < got.n; i++)
         got.items[i].fn(got.items[i].arg);
     free(got.items);
+}
+
+static void on_uv_async(uv_async_t *h)
+{
+    run_foreign(h->data);
 }
 
 void loop_post_threadsafe(struct loop *l, void (*fn)(void *arg), void *arg)
@@ -215,8 +219,10 @@ static void close_any(uv_handle_t *h, void *arg)
 
 static void run_last_posts(struct loop *l)
 {
-    for (int turns = 0; l->posts.n && turns < 10; turns++)
+    for (int turns = 0; (l->posts.n || l->foreign.n) && turns < 10; turns++) {
+        run_foreign(l); /* of threads that have ended */
         loop_run_posts(l);
+    }
 }
 
 void loop_uv_done(struct loop *l)

@@ -33,6 +33,7 @@ struct db {
     pthread_cond_t wake, idle;
     struct change *work; /* under mutex */
     bool is_stopping, is_busy;
+    bool is_closed;      /* of the loop's thread */
     struct change *done; /* handed back to the loop */
     struct err done_err;
 };
@@ -180,6 +181,8 @@ static void hand_back(void *arg)
     struct change *list;
     struct err err;
 
+    if (d->is_closed)
+        return;
     pthread_mutex_lock(&d->mutex);
     list = d->done;
     err = d->done_err;
@@ -336,5 +339,7 @@ void db_close(struct db *d)
     pthread_mutex_destroy(&d->mutex);
     pthread_cond_destroy(&d->wake);
     pthread_cond_destroy(&d->idle);
-    free(d);
+    d->is_closed = true;
+    /* behind the hand_back() that the writer may have posted last */
+    loop_post_threadsafe(d->s->o.loop, free, d);
 }
