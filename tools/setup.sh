@@ -71,11 +71,11 @@ need_otel_clients() {
         rm -rf build/otel-js
         mkdir -p build/otel-js
         cp tests/system/otel-js/package.json build/otel-js/
-        (cd build/otel-js && npm install --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) || return
+        (cd build/otel-js && timeout 300 npm install --fetch-retries=3 --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) || return
         cp tests/system/otel-js/package.json build/otel-js/installed.json
     fi
     [ -e build/otel-py/opentelemetry/proto/metrics ] && return 0
     say "fetching OpenTelemetry's messages (pip, into build/otel-py)"
-    /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \
+    timeout 300 /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \
         --target build/otel-py opentelemetry-proto==1.27.0
 }
