@@ -144,6 +144,7 @@ static void drop_oldest(struct store *s)
     struct history_item *h = &s->history[s->history_at];
 
     s->oldest_rv = h->e.rv;
+    s->history_bytes -= h->e.now->json.n;
     object_unref(h->e.was);
     object_unref(h->e.now);
     s->history_at = (s->history_at + 1) % HISTORY_MAX;
@@ -154,8 +155,9 @@ static void remember(struct store *s, const struct store_event *e)
 {
     struct history_item *h;
 
-    if (s->history_n == HISTORY_MAX)
+    while (s->history_n == HISTORY_MAX || (s->history_n > 0 && s->history_bytes > HISTORY_BYTES))
         drop_oldest(s);
+    s->history_bytes += e->now->json.n;
     h = &s->history[(s->history_at + s->history_n++) % HISTORY_MAX];
     h->e = *e;
     object_ref(e->was);

@@ -61,13 +61,14 @@ struct store {
     bool is_commit_posted, is_reply_posted, is_closing, is_dispatching;
     struct list subscribers[KIND_COUNT];
     struct history_item *history; /* ring */
-    size_t history_at, history_n;
+    size_t history_at, history_n, history_bytes;
     struct loop_timer sweep;
     struct db *db;
 };
 
 #define HISTORY_MAX 10000
 #define HISTORY_MS 300000
+#define HISTORY_BYTES ((size_t)16 << 20) /* of the objects' JSON */
 #define EVENT_TTL_MS 3600000
 
 struct entry *index_find(struct store *s, enum kind_id kind, struct str ns, struct str name,

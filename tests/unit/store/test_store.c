@@ -248,6 +248,31 @@ static void history_is_compacted_and_says_gone(void **state)
     buf_clear(&f->said);
 }
 
+static void history_has_a_bound_in_bytes(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t from;
+    char *v = mem_alloc(200001);
+
+    memset(v, 'x', 200000);
+    v[200000] = '\0';
+    create(f, "a", "1");
+    said_is(f, "201 ");
+    from = store_revision(f->store);
+    for (int i = 0; i < 90; i++) { /* 18 MB within a second */
+        v[i] = 'y';
+        update(f, "a", v, NULL);
+        loop_run_for(f->loop, 10);
+    }
+    free(v);
+    buf_clear(&f->said);
+    assert_int_equal(store_replay(f->store, KIND_CONFIGMAP, from, on_watch, f), ERR_GONE);
+    /* the newest are there */
+    assert_int_equal(
+        store_replay(f->store, KIND_CONFIGMAP, store_revision(f->store) - 10, on_watch, f), 0);
+    buf_clear(&f->said);
+}
+
 static void one_seed_gives_one_uid(void **state)
 {
     struct fixture *f = *state, *other;
@@ -340,6 +365,7 @@ int main(void)
         T(a_finalizer_keeps_the_object_until_it_is_taken_away),
         T(a_watch_sees_every_change_once_and_in_order_and_may_be_replayed),
         T(history_is_compacted_and_says_gone),
+        T(history_has_a_bound_in_bytes),
         T(one_seed_gives_one_uid),
         cmocka_unit_test(what_was_answered_is_there_after_opening_again),
     };
