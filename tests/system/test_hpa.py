@@ -144,9 +144,10 @@ def test_two_hpas_on_the_same_pods_are_refused_by_both(web):
 def test_bounds_act_without_metrics_and_a_target_at_zero_is_left_alone(web):
     say(web, 4)  # two are right for it, so that two stay
     create(web, hpa([EXTERNAL], max_replicas=2))
+    wait_for("two by the metric", lambda: replicas(web) == 2, 15)
     web.kubectl("scale", "deploy", "web", "--replicas=5")
-    wait_for("down to maxReplicas at once", lambda: replicas(web) == 2, 5)
-    assert "Current number of replicas above Spec.MaxReplicas" in web.kubectl("describe", "hpa", "web").stdout
+    wait_for("the reason", lambda: "Current number of replicas above Spec.MaxReplicas" in web.kubectl("describe", "hpa", "web").stdout, 15)
+    wait_for("down to maxReplicas", lambda: replicas(web) == 2, 5)
     web.kubectl("scale", "deploy", "web", "--replicas=0")
     wait_for("disabled", lambda: conditions(web)["ScalingActive"]["reason"] == "ScalingDisabled", 5)
     assert replicas(web) == 0
