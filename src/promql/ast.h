@@ -41,36 +41,43 @@ enum op {
 
 struct function;
 
+/* Many are kept, one or more a trigger: what excludes each other shares its place. */
 struct expr {
     enum node_type type;
     enum promql_type value_type;
-    size_t pos, end; /* bytes in the text */
-    double number;
-    struct str text;          /* string; name of aggregate */
-    struct matcher *matchers; /* selector */
-    size_t n_matchers, cap_matchers;
-    int64_t range_ms, step_ms, offset_ms;
-    bool has_at;
-    char at_what; /* 0: number, 's' start(), 'e' end() */
-    int64_t at_ms;
-    const struct function *fn;
+    uint32_t pos; /* byte in the text */
+    uint32_t n_args;
     struct expr **args; /* of calls, aggregates (param first if any), binary (2), unary, paren,
                            matrix/subquery (1) */
-    size_t n_args, cap_args;
-    enum op op;
-    bool bool_modifier, has_matching, on, group_left, group_right, without, has_grouping;
-    struct str *labels; /* on/ignoring, by/without */
-    size_t n_labels, cap_labels;
-    struct str *include; /* group_left(...) */
-    size_t n_include, cap_include;
+    union {
+        struct { /* selector, matrix, subquery */
+            struct matcher *matchers;
+            size_t n_matchers;
+            int64_t range_ms, step_ms, offset_ms, at_ms;
+            bool has_at;
+            char at_what; /* 0: number, 's' start(), 'e' end() */
+        };
+        struct {                 /* all others */
+            struct str text;     /* string; name of aggregate */
+            struct str *labels;  /* on/ignoring, by/without */
+            struct str *include; /* group_left(...) */
+            uint32_t n_labels, n_include;
+            enum op op;
+            bool bool_modifier, has_matching, on, group_left, group_right, without, has_grouping;
+            union {
+                double number;
+                const struct function *fn;
+            };
+        };
+    };
 };
 
 struct promql {
     struct arena arena;
-    char *text;
     struct expr *root;
     struct re2_pattern **patterns;
     size_t n_patterns, cap_patterns;
+    char text[]; /* of it are the tree's own texts slices, unless an escape was in the way */
 };
 
 /* Line and column, from 1, of a byte of the query. */

@@ -26,6 +26,9 @@ struct parser {
 };
 
 #define DEPTH_MAX 100
+#define TEXT_MAX (16 << 20)
+/* A selector by name alone, as most queries of triggers are. */
+#define FIRST_BYTES ((sizeof(struct expr) + 15) / 16 * 16 + (sizeof(struct matcher) + 15) / 16 * 16)
 
 /* --- errors with positions --- */
 
@@ -149,9 +152,9 @@ static int read_string(struct parser *p, char quote)
         buf_done(&b);
         return fail(p, p->at, "unterminated quoted string");
     }
-    p->string = arena_str(&p->q->arena, buf_str(&b));
-    if (!p->string.p)
-        p->string = STR("");
+    p->string = str_n(p->text.p + p->at + 1, i - p->at - 1);
+    if (!str_eq(p->string, buf_str(&b)))
+        p->string = arena_str(&p->q->arena, buf_str(&b));
     buf_done(&b);
     p->at = i + 1;
     p->tok = T_STRING;
@@ -281,13 +284,26 @@ static struct expr *new_expr(struct parser *p, enum node_type type, enum promql_
 
     e->type = type;
     e->value_type = value;
-    e->pos = p->tok_pos;
+    e->pos = (uint32_t)p->tok_pos;
     return e;
+}
+
+/* Room for one more. It doubles, so there is some unless n is a power of two. */
+static void *room(struct parser *p, void *items, size_t n, size_t size)
+{
+    void *more;
+
+    if (n & (n - 1))
+        return items;
+    more = arena_alloc(&p->q->arena, (n ? n * 2 : 1) * size);
+    if (n)
+        memcpy(more, items, n * size);
+    return more;
 }
 
 static void add_arg(struct parser *p, struct expr *e, struct expr *arg)
 {
-    e->args = arena_grow(&p->q->arena, e->args, &e->cap_args, e->n_args, sizeof(*e->args));
+    e->args = room(p, e->args, e->n_args, sizeof(struct expr *));
     e->args[e->n_args++] = arg;
 }
 
@@ -299,7 +315,7 @@ static bool regex_hook(const void *ctx, struct str value)
 static int add_matcher(struct parser *p, struct expr *e, enum match_op op, struct str name,
                        struct str value, size_t pos)
 {
-    struct matcher m = {.op = op, .name = arena_str(&p->q->arena, name), .value = value};
+    struct matcher m = {.op = op, .name = name, .value = value};
     char why[200];
 
     if (op == MATCH_RE || op == MATCH_NRE) {
@@ -312,8 +328,7 @@ static int add_matcher(struct parser *p, struct expr *e, enum match_op op, struc
         m.regex = regex_hook;
         m.ctx = re;
     }
-    e->matchers = arena_grow(&p->q->arena, e->matchers, &e->cap_matchers, e->n_matchers,
-                             sizeof(*e->matchers));
+    e->matchers = room(p, e->matchers, e->n_matchers, sizeof(*e->matchers));
     e->matchers[e->n_matchers++] = m;
     return 0;
 }
@@ -372,15 +387,15 @@ static int check_selector(struct parser *p, struct expr *e)
 
 static int parse_expr(struct parser *p, int min_prec, struct expr **ret);
 
-static int parse_labels(struct parser *p, struct str **list, size_t *n, size_t *cap)
+static int parse_labels(struct parser *p, struct str **list, uint32_t *n)
 {
     int r = expect(p, "(", "grouping opts");
 
     while (r == 0 && !is(p, ")")) {
         if (p->tok != T_IDENT && p->tok != T_STRING)
             return unexpected(p, "grouping opts, expected label");
-        *list = arena_grow(&p->q->arena, *list, cap, *n, sizeof(**list));
-        (*list)[(*n)++] = arena_str(&p->q->arena, p->tok == T_STRING ? p->string : p->word);
+        *list = room(p, *list, *n, sizeof(**list));
+        (*list)[(*n)++] = p->tok == T_STRING ? p->string : p->word;
         r = next(p);
         if (r == 0 && !is(p, ")"))
             r = is(p, ",") ? next(p) : unexpected(p, "grouping opts, expected \",\" or \")\"");
@@ -406,7 +421,7 @@ static int parse_grouping(struct parser *p, struct expr *e)
     e->without = is_word(p, "without");
     int r = next(p);
 
-    return r < 0 ? r : parse_labels(p, &e->labels, &e->n_labels, &e->cap_labels);
+    return r < 0 ? r : parse_labels(p, &e->labels, &e->n_labels);
 }
 
 static int need_type(struct parser *p, const struct expr *e, enum promql_type want,
@@ -442,7 +457,7 @@ static int parse_aggregate(struct parser *p, const char *name, struct expr **ret
     if (e->n_args != (takes_param(e->text) ? 2u : 1u))
         return fail(
             p, e->pos,
-            "wrong number of arguments for aggregate expression provided, expected %d, got %zu",
+            "wrong number of arguments for aggregate expression provided, expected %d, got %u",
             takes_param(e->text) ? 2 : 1, e->n_args);
     if (takes_param(e->text) &&
         (r = need_type(p, e->args[0],
@@ -467,7 +482,7 @@ static int check_call(struct parser *p, const struct expr *e)
         required += *c != '*' && islower((unsigned char)*c);
     }
     if (e->n_args < required || (!repeats && e->n_args > total))
-        return fail(p, e->pos, "expected %s%zu argument(s) in %s, got %zu",
+        return fail(p, e->pos, "expected %s%zu argument(s) in %s, got %u",
                     required == total      ? ""
                     : e->n_args < required ? "at least "
                                            : "at most ",
@@ -493,7 +508,7 @@ static int parse_call(struct parser *p, struct str name, size_t pos, struct expr
     const struct function *f = promql_functions;
     int r = next(p); /* "(" */
 
-    e->pos = pos;
+    e->pos = (uint32_t)pos;
     while (f->name && !str_is(name, f->name))
         f++;
     if (!f->name)
@@ -519,8 +534,7 @@ static int parse_selector(struct parser *p, struct expr **ret)
     int r = 0;
 
     if (p->tok == T_IDENT) {
-        r = add_matcher(p, e, MATCH_EQ, STR("__name__"), arena_str(&p->q->arena, p->word),
-                        p->tok_pos);
+        r = add_matcher(p, e, MATCH_EQ, STR("__name__"), p->word, p->tok_pos);
         if (r == 0)
             r = next(p);
     }
@@ -766,8 +780,7 @@ static int parse_matching(struct parser *p, struct expr *e)
     if (is_word(p, "on") || is_word(p, "ignoring")) {
         e->has_matching = true;
         e->on = is_word(p, "on");
-        if ((r = next(p)) < 0 ||
-            (r = parse_labels(p, &e->labels, &e->n_labels, &e->cap_labels)) < 0)
+        if ((r = next(p)) < 0 || (r = parse_labels(p, &e->labels, &e->n_labels)) < 0)
             return r;
         if (is_word(p, "group_left") || is_word(p, "group_right")) {
             e->group_left = is_word(p, "group_left");
@@ -778,7 +791,7 @@ static int parse_matching(struct parser *p, struct expr *e)
             if ((r = next(p)) < 0)
                 return r;
             if (is(p, "("))
-                r = parse_labels(p, &e->include, &e->n_include, &e->cap_include);
+                r = parse_labels(p, &e->include, &e->n_include);
         }
     }
     return r;
@@ -842,14 +855,18 @@ static int parse_expr(struct parser *p, int min_prec, struct expr **ret)
 
 int promql_parse(struct str text, struct promql **ret, struct err *err)
 {
-    struct promql *q = mem_zalloc(sizeof(*q));
     struct err own = ERR_INIT;
-    struct parser p = {.q = q, .err = &own};
+    struct parser p = {.err = &own};
+    struct promql *q;
     int r;
 
-    q->arena.first = 512; /* many are kept: one a trigger */
-    q->text = str_dup(text);
+    if (text.n > TEXT_MAX)
+        return err_set(err, ERR_LIMIT, "a query of more than %d MiB", TEXT_MAX >> 20);
+    p.q = q = mem_zalloc(sizeof(*q) + text.n + 1);
     p.text = str_n(q->text, text.n);
+    q->arena.first = FIRST_BYTES;
+    if (text.n)
+        memcpy(q->text, text.p, text.n);
     r = next(&p);
     if (r == 0 && p.tok == T_EOF)
         r = fail(&p, 0, "no expression found in input");
@@ -872,7 +889,6 @@ void promql_free(struct promql *q)
     for (size_t i = 0; i < q->n_patterns; i++)
         re2_free(q->patterns[i]);
     free(q->patterns);
-    free(q->text);
     arena_done(&q->arena);
     free(q);
 }

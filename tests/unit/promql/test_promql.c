@@ -6,7 +6,7 @@
 #include "../cmocka_all.h"
 
 #include "base/mem.h"
-#include "promql/promql.h"
+#include "promql/ast.h"
 
 static struct tsdb *db;
 
@@ -198,6 +198,41 @@ static void a_query_that_needs_too_much_is_refused(void **state)
     assert_non_null(strstr(err.msg, "subqueries"));
 }
 
+static size_t kept(const char *text)
+{
+    struct promql *q;
+    size_t n;
+
+    assert_int_equal(promql_parse(str_of(text), &q, NULL), 0);
+    n = sizeof(*q) + q->arena.total;
+    promql_free(q);
+    return n;
+}
+
+/* Thousands are kept, one or more a trigger. */
+static void a_kept_query_takes_what_there_is_of_it(void **state)
+{
+    (void)state;
+    assert_in_range(kept("vllm:num_requests_running"), 1, 300);
+    assert_in_range(kept("sum(vllm:num_requests_running{deployment=\"web\"})"), 1, 700);
+}
+
+static void a_text_that_is_too_long_is_refused(void **state)
+{
+    size_t n = (16 << 20) + 1;
+    AUTO_FREE char *text = mem_alloc(n);
+    struct err err = ERR_INIT;
+    struct promql *q = NULL;
+
+    (void)state;
+    memset(text, ' ', n);
+    text[0] = '1';
+    assert_int_equal(promql_parse(str_n(text, n - 1), &q, &err), 0);
+    promql_free(q);
+    assert_int_equal(promql_parse(str_n(text, n), &q, &err), ERR_LIMIT);
+    assert_string_equal(err.msg, "a query of more than 16 MiB");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +240,8 @@ int main(void)
         cmocka_unit_test(an_error_carries_line_and_column),
         cmocka_unit_test(given_matchers_narrow_every_selector),
         cmocka_unit_test(a_query_that_needs_too_much_is_refused),
+        cmocka_unit_test(a_kept_query_takes_what_there_is_of_it),
+        cmocka_unit_test(a_text_that_is_too_long_is_refused),
     };
 
     return cmocka_run_group_tests(tests, fill, drop);
