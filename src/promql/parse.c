@@ -940,6 +940,14 @@ void promql_each_selector(const struct promql *q,
     each_selector(q->root, fn, arg);
 }
 
+struct str promql_metric_of(const struct matcher *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (m[i].op == MATCH_EQ && m[i].value.n && str_is(m[i].name, "__name__"))
+            return m[i].value;
+    return STR_NONE;
+}
+
 struct selecting {
     struct tsdb *db;
     void (*fn)(void *arg, struct series *s);

@@ -87,6 +87,9 @@ void promql_each_series(struct tsdb *db, const struct promql *q,
 void promql_each_selector(const struct promql *q,
                           void (*fn)(void *arg, const struct matcher *m, size_t n), void *arg);
 
+/* The one metric that a selector's series are of; STR_NONE: none is named. */
+struct str promql_metric_of(const struct matcher *m, size_t n);
+
 /* {"resultType":...,"result":...} as the HTTP API writes it. */
 void promql_write_json(struct buf *out, const struct promql_result *r);
 /* Go's formatting of a float: 1e-07, +Inf, NaN. */

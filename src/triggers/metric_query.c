@@ -396,24 +396,13 @@ struct metric_watch {
     size_t n;
 };
 
-static struct str label_of(const struct series *s, struct str name)
-{
-    for (size_t i = 0; i < series_n_labels(s); i++)
-        if (str_eq(series_nth_label(s, i)->name, name))
-            return series_nth_label(s, i)->value;
-    return STR_NONE;
-}
-
 static bool part_wants(void *arg, const struct series *s)
 {
     const struct watch_part *p = arg;
 
     if (p->of->q->addon.name)
         return addon_query_matches(&p->of->q->addon, s);
-    for (size_t i = 0; i < p->n; i++)
-        if (!matcher_matches(&p->matchers[i], label_of(s, p->matchers[i].name)))
-            return false;
-    return true;
+    return series_matches(s, p->matchers, p->n);
 }
 
 static void on_sample(void *arg, struct series *s, int64_t t, double v)
@@ -439,11 +428,10 @@ static void add_part(struct metric_watch *w, struct str name, const struct match
 /* A selector without a name is seen by whoever looks once a second. */
 static void add_selector(void *arg, const struct matcher *m, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (m[i].op == MATCH_EQ && m[i].value.n && str_is(m[i].name, "__name__")) {
-            add_part(arg, m[i].value, m, n);
-            return;
-        }
+    struct str name = promql_metric_of(m, n);
+
+    if (name.n)
+        add_part(arg, name, m, n);
 }
 
 struct metric_watch *metric_query_watch(const struct metric_query *q, struct tsdb *db,

@@ -4,8 +4,8 @@
  * after the first one of a push, so that one push makes one look. Samples of scrape rounds do not:
  * the end of their round wakes whoever scales by them, and in its midst half of them are old.
  *
- * A changed sample finds its triggers by the metric's name and one equal label of the query, so it
- * costs the same however many triggers there are. Queries without a metric's name are looked at by
+ * It stands on the store's watches (tsdb_watch_some), so a changed sample costs what its own
+ * readers cost, however many triggers there are. Queries without a metric's name are looked at by
  * the clock. */
 #ifndef FB_TRIGGERS_SAMPLES_H
 #define FB_TRIGGERS_SAMPLES_H

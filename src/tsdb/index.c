@@ -265,6 +265,14 @@ static struct str find_label(const struct series *s, struct str name)
     return STR_NONE;
 }
 
+bool series_matches(const struct series *s, const struct matcher *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!matcher_matches(&m[i], find_label(s, m[i].name)))
+            return false;
+    return true;
+}
+
 static bool has_pair(const struct series *s, uint32_t id)
 {
     for (size_t i = 0; i < s->n_labels; i++)

@@ -52,6 +52,7 @@ static void free_series(struct series *s)
 {
     chunk_drop_all(s);
     s->db->bytes -= series_bytes(s);
+    free(s->listeners);
     free(s);
 }
 

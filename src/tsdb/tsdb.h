@@ -72,8 +72,8 @@ struct tsdb_watch;
 typedef void tsdb_watch_fn(void *arg, struct series *s, int64_t t_ms, double v);
 struct tsdb_watch *tsdb_watch(struct tsdb *db, struct str name, tsdb_watch_fn *fn, void *arg);
 void tsdb_unwatch(struct tsdb_watch *w); /* NULL is fine */
-/* The same for those series that wants says true of. It is asked once a series, and again when any
- * series or watch has come or gone: thousands may watch parts of one name. */
+/* The same for those series that wants says true of, now and ever. It is asked once a series, so
+ * thousands may watch parts of one name. */
 struct tsdb_watch *tsdb_watch_some(struct tsdb *db, struct str name,
                                    bool (*wants)(void *arg, const struct series *s),
                                    tsdb_watch_fn *fn, void *arg);
@@ -93,6 +93,7 @@ void tsdb_select(struct tsdb *db, const struct matcher *m, size_t n,
  * selection yields the same series. */
 uint64_t tsdb_shape(const struct tsdb *db);
 bool matcher_matches(const struct matcher *m, struct str value); /* absent label: empty value */
+bool series_matches(const struct series *s, const struct matcher *m, size_t n); /* all of them */
 
 /* Samples of one series in order of time. */
 struct series_iter {

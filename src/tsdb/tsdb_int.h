@@ -24,9 +24,10 @@ struct series {
     uint32_t refs;
     uint32_t hash; /* of pairs */
     uint16_t n_labels;
-    bool is_watched, is_dead; /* dead: in the sweep that frees it */
-    uint8_t last_size;        /* bytes of the newest sample */
-    struct chunk *head;       /* the one that is written to; NULL: no samples */
+    bool is_watched, is_dead;    /* dead: in the sweep that frees it */
+    uint8_t last_size;           /* bytes of the newest sample */
+    struct listeners *listeners; /* NULL: nobody has been asked yet */
+    struct chunk *head;          /* the one that is written to; NULL: no samples */
     struct chunk **older;
     uint32_t n_older, cap_older;
     /* the newest sample, and the distance to the one before */
@@ -47,16 +48,17 @@ struct name {
     bool is_indexed;
 };
 
-struct interest; /* watch.c: who wants to hear of a series */
+/* watch.c: who wants to hear of a series. */
+struct listeners {
+    size_t n;
+    struct tsdb_watch *items[];
+};
 
 /* One name that somebody watches. */
 struct watched {
     struct tsdb *db;
     struct list watches;
     struct str name;
-    struct interest *slots; /* by series */
-    size_t n_slots, n_used;
-    uint64_t version; /* of the list of watches */
 };
 
 struct tsdb_watch {

@@ -1,133 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is told of which series. Of a name that few watch everybody is asked each time; else what
- * they answered is kept by series, in an open-addressed table whose entries hold as long as no
- * series and no watch has come or gone (their stamp says so), and are made anew in place. */
+ * Who is told of which series. Every watch of a name is asked once whether it wants a series, at
+ * the series' first sample, and the list of those that do stays with the series; a watch that comes
+ * or goes later enters or leaves the lists of its name's series. So a sample costs what its own
+ * listeners cost, however many watch other series of that name, and a new series costs one question
+ * a watch. */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "tsdb/tsdb_int.h"
 
-#define FEW 4
-#define SLOTS_FIRST 64
-
-struct interest {
-    const struct series *s; /* NULL: free */
-    uint64_t shape, version;
-    struct tsdb_watch **items;
-    size_t n, cap;
-};
-
-/* --- the table --- */
-
-static struct interest *slot_of(struct interest *slots, size_t n_slots, const struct series *s)
-{
-    size_t at = (size_t)(((uintptr_t)s >> 4) * 0x9e3779b97f4a7c15u >> 20);
-
-    while (slots[at & (n_slots - 1)].s && slots[at & (n_slots - 1)].s != s)
-        at++;
-    return &slots[at & (n_slots - 1)];
-}
-
-static bool holds(const struct watched *wd, const struct interest *in)
-{
-    return in->shape == wd->db->shape && in->version == wd->version;
-}
-
-/* What no longer holds is left behind. */
-static void grow(struct watched *wd)
-{
-    struct interest *old = wd->slots;
-    size_t n_old = wd->n_slots, alive = 0;
-
-    for (size_t i = 0; i < n_old; i++)
-        alive += old[i].s && holds(wd, &old[i]);
-    for (wd->n_slots = SLOTS_FIRST; wd->n_slots < alive * 4;)
-        wd->n_slots *= 2;
-    wd->slots = mem_array(wd->n_slots, sizeof(*wd->slots));
-    wd->n_used = alive;
-    for (size_t i = 0; i < n_old; i++) {
-        if (old[i].s && holds(wd, &old[i]))
-            *slot_of(wd->slots, wd->n_slots, old[i].s) = old[i];
-        else
-            free(old[i].items);
-    }
-    free(old);
-}
-
-static void forget_all(struct watched *wd)
-{
-    for (size_t i = 0; i < wd->n_slots; i++)
-        free(wd->slots[i].items);
-    free(wd->slots);
-    wd->slots = NULL;
-    wd->n_slots = wd->n_used = 0;
-}
+/* --- the listeners of a series --- */
 
 static bool wants(const struct tsdb_watch *w, const struct series *s)
 {
     return !w->wants || w->wants(w->arg, s);
 }
 
-static struct interest *interest_of(struct watched *wd, const struct series *s)
+static size_t listeners_bytes(size_t n)
 {
-    struct interest *in;
+    return sizeof(struct listeners) + n * sizeof(struct tsdb_watch *);
+}
 
-    if (wd->n_used * 4 >= wd->n_slots * 3)
-        grow(wd);
-    in = slot_of(wd->slots, wd->n_slots, s);
-    if (in->s && holds(wd, in))
-        return in;
-    wd->n_used += !in->s;
-    in->s = s;
-    in->shape = wd->db->shape;
-    in->version = wd->version;
-    in->n = 0;
+/* The room doubles: there is some unless n is a power of two. */
+static void add(struct series *s, struct tsdb_watch *w)
+{
+    struct listeners *l = s->listeners;
+
+    if ((l->n & (l->n - 1)) == 0)
+        s->listeners = l = mem_realloc(l, listeners_bytes(l->n ? l->n * 2 : 1));
+    l->items[l->n++] = w;
+}
+
+static void ask_all(struct series *s, const struct watched *wd)
+{
+    s->listeners = mem_zalloc(listeners_bytes(0));
     list_each (it, &wd->watches) {
         struct tsdb_watch *w = container_of(it, struct tsdb_watch, link);
 
-        if (!wants(w, s))
-            continue;
-        mem_grow(&in->items, &in->cap, in->n);
-        in->items[in->n++] = w;
+        if (wants(w, s))
+            add(s, w);
     }
-    return in;
 }
 
-/* --- telling --- */
-
-static bool are_few(const struct watched *wd)
+static void take_out(struct listeners *l, const struct tsdb_watch *w)
 {
-    const struct list *it = wd->watches.next;
+    size_t n = 0;
 
-    for (int i = 0; i < FEW; i++) {
-        if (it == &wd->watches)
-            return true;
-        it = it->next;
-    }
-    return it == &wd->watches;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->items[i] != w)
+            l->items[n++] = l->items[i];
+    l->n = n;
 }
 
 void tsdb_watch_tell(struct series *s, int64_t t, double v)
 {
-    struct watched *wd = tsdb_index_metric(s)->watched;
-    const struct interest *in;
+    const struct listeners *l;
 
-    if (are_few(wd)) {
-        list_each (it, &wd->watches) {
-            struct tsdb_watch *w = container_of(it, struct tsdb_watch, link);
-
-            if (wants(w, s))
-                w->fn(w->arg, s, t, v);
-        }
-        return;
-    }
-    in = interest_of(wd, s);
-    for (size_t i = 0; i < in->n; i++)
-        in->items[i]->fn(in->items[i]->arg, s, t, v);
+    if (!s->listeners)
+        ask_all(s, tsdb_index_metric(s)->watched);
+    l = s->listeners;
+    for (size_t i = 0; i < l->n; i++)
+        l->items[i]->fn(l->items[i]->arg, s, t, v);
 }
 
 /* --- watches --- */
+
+/* The series of a name, as their numbers; {0}: there are none. */
+static struct postings series_of(const struct tsdb *db, struct str name)
+{
+    const struct pair *p = tsdb_index_find(db, db->metric_name->text, name);
+
+    return p ? p->series : (struct postings){0};
+}
 
 static void set_watched(struct tsdb *db, struct str name, struct watched *wd)
 {
@@ -136,27 +81,45 @@ static void set_watched(struct tsdb *db, struct str name, struct watched *wd)
     if (!p)
         return;
     p->watched = wd;
-    for (uint32_t i = 0; i < p->series.n; i++)
-        db->all[p->series.items[i]]->is_watched = wd != NULL;
+    for (uint32_t i = 0; i < p->series.n; i++) {
+        struct series *s = db->all[p->series.items[i]];
+
+        s->is_watched = wd != NULL;
+        free(s->listeners);
+        s->listeners = NULL;
+    }
+}
+
+static struct watched *watched_of(struct tsdb *db, struct str name)
+{
+    struct watched *wd = table_get(&db->watched, name);
+
+    if (wd)
+        return wd;
+    wd = mem_zalloc(sizeof(*wd));
+    *wd = (struct watched){.db = db, .name = {str_dup(name), name.n}};
+    list_init(&wd->watches);
+    table_set(&db->watched, name, wd);
+    set_watched(db, name, wd);
+    return wd;
 }
 
 struct tsdb_watch *tsdb_watch_some(struct tsdb *db, struct str name,
                                    bool (*wants_it)(void *arg, const struct series *s),
                                    tsdb_watch_fn *fn, void *arg)
 {
-    struct watched *wd = table_get(&db->watched, name);
+    struct watched *wd = watched_of(db, name);
     struct tsdb_watch *w = mem_zalloc(sizeof(*w));
+    struct postings all = series_of(db, name);
 
-    if (!wd) {
-        wd = mem_zalloc(sizeof(*wd));
-        *wd = (struct watched){.db = db, .name = {str_dup(name), name.n}};
-        list_init(&wd->watches);
-        table_set(&db->watched, name, wd);
-        set_watched(db, name, wd);
-    }
     *w = (struct tsdb_watch){.of = wd, .wants = wants_it, .fn = fn, .arg = arg};
     list_add_tail(&wd->watches, &w->link);
-    wd->version++;
+    for (uint32_t i = 0; i < all.n; i++) {
+        struct series *s = db->all[all.items[i]];
+
+        if (s->listeners && wants(w, s))
+            add(s, w);
+    }
     return w;
 }
 
@@ -168,17 +131,23 @@ struct tsdb_watch *tsdb_watch(struct tsdb *db, struct str name, tsdb_watch_fn *f
 void tsdb_unwatch(struct tsdb_watch *w)
 {
     struct watched *wd = w ? w->of : NULL;
+    struct postings all;
 
     if (!w)
         return;
+    all = series_of(wd->db, wd->name);
+    for (uint32_t i = 0; i < all.n; i++) {
+        struct series *s = wd->db->all[all.items[i]];
+
+        if (s->listeners)
+            take_out(s->listeners, w);
+    }
     list_del(&w->link);
     free(w);
-    wd->version++;
     if (!list_is_empty(&wd->watches))
         return;
     set_watched(wd->db, wd->name, NULL);
     table_del(&wd->db->watched, wd->name);
-    forget_all(wd);
     free((char *)(uintptr_t)wd->name.p);
     free(wd);
 }

@@ -477,6 +477,45 @@ static void watchers_of_some_series_hear_of_those_and_no_others(void **state)
     tsdb_free(db);
 }
 
+static bool count_question(void *arg, const struct series *s)
+{
+    (void)s;
+    ++*(int *)arg;
+    return false;
+}
+
+/* Else a fleet that grows would cost all watches times all series at each new pod. */
+static void a_watch_is_asked_once_a_series(void **state)
+{
+    struct tsdb *db = for_ever();
+    struct series *a = make(db, "x", "a"), *b;
+    struct tsdb_watch *w, *others[20];
+    struct told none = {0};
+    int n = 0;
+
+    (void)state;
+    tsdb_append(db, a, 1000, 1);
+    w = tsdb_watch_some(db, STR("x"), count_question, note, &n);
+    for (int i = 0; i < 20; i++)
+        others[i] = tsdb_watch(db, STR("x"), note, &none);
+    for (int i = 2; i < 50; i++)
+        tsdb_append(db, a, i * 1000, i);
+    assert_int_equal(n, 1);
+    b = make(db, "x", "b");
+    for (int i = 2; i < 50; i++) {
+        tsdb_append(db, a, i * 1000000, i);
+        tsdb_append(db, b, i * 1000000, i);
+    }
+    for (int i = 0; i < 20; i++)
+        tsdb_unwatch(others[i]);
+    tsdb_append(db, a, 100000000, 1);
+    assert_int_equal(n, 2);
+    tsdb_unwatch(w);
+    tsdb_release(a);
+    tsdb_release(b);
+    tsdb_free(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +532,7 @@ int main(void)
         cmocka_unit_test(a_thousand_series_take_little_memory),
         cmocka_unit_test(a_watcher_hears_of_changed_values_of_its_name_only),
         cmocka_unit_test(watchers_of_some_series_hear_of_those_and_no_others),
+        cmocka_unit_test(a_watch_is_asked_once_a_series),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
