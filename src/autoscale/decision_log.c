@@ -256,6 +256,14 @@ bool decision_log_get(const struct decision_log *l, size_t i, struct decision *d
     return true;
 }
 
+bool decision_log_desired(const struct decision_log *l, int64_t *ret)
+{
+    if (l->n == 0)
+        return false;
+    *ret = l->items[l->n - 1]->desired;
+    return true;
+}
+
 /* --- JSON --- */
 
 static void put_text(json_t *o, const char *key, const char *v)

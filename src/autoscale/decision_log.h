@@ -27,6 +27,8 @@ struct decision_span {
 /* The i-th newest (0: the last); end it with decision_done. false: there are not so many. */
 bool decision_log_get(const struct decision_log *l, size_t i, struct decision *ret,
                       struct decision_span *ret_span);
+/* What the newest one wants; false: there is none. */
+bool decision_log_desired(const struct decision_log *l, int64_t *ret);
 /* One JSON object with all of it, the sentence as "text". */
 void decision_json(const struct decision *d, const struct decision_span *span, struct buf *out);
 

@@ -21,7 +21,7 @@ struct hpa_config {
 };
 extern const struct hpa_config HPA_CONFIG_DEFAULT;
 
-/* One element of spec.metrics and what was seen of it; texts are borrowed. */
+/* One element of spec.metrics and what was seen of it. */
 struct hpa_input {
     struct hpa_metric metric;
     bool is_unknown_type;
@@ -36,7 +36,7 @@ struct hpa_input {
     const int64_t *values;
     size_t n_values;
     const struct decision_metric *seen; /* of a trigger: goes into the decision; may be NULL */
-    const json_t *json;                 /* the element itself */
+    const json_t *json;                 /* the element itself, borrowed; may be NULL */
 };
 
 struct hpa_spec {
@@ -47,7 +47,7 @@ struct hpa_spec {
     size_t n;
 };
 
-/* spec: of an HPA object, borrowed; memory from the arena. */
+/* spec: of an HPA object; texts and lists are copied into the arena, only `json` is borrowed. */
 void hpa_spec_read(const json_t *spec, struct arena *a, struct hpa_spec *ret);
 /* A pod for the metric's resource; texts are borrowed from the tree. */
 void hpa_pod_read(const json_t *pod, struct str resource, struct arena *a, struct hpa_pod *ret);

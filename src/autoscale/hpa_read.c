@@ -109,7 +109,7 @@ static void read_metric(const json_t *json, struct arena *a, struct hpa_input *i
     const json_t *block = NULL;
     bool is_resource;
 
-    *in = (struct hpa_input){.json = json, .is_unknown_type = true, .name = type, .text = type};
+    *in = (struct hpa_input){.json = json, .is_unknown_type = true};
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         if (strcmp(types[i].type, type) != 0)
             continue;
@@ -117,13 +117,15 @@ static void read_metric(const json_t *json, struct arena *a, struct hpa_input *i
         in->metric.type = types[i].id;
         block = json_object_get(json, types[i].member);
     }
-    if (in->is_unknown_type)
+    if (in->is_unknown_type) {
+        in->name = in->text = arena_strdup(a, str_of(type));
         return;
+    }
     is_resource = in->metric.type == HPA_RESOURCE || in->metric.type == HPA_CONTAINER_RESOURCE;
-    in->name = json_text(block, is_resource ? "name" : "metric.name", "");
+    in->name = arena_strdup(a, str_of(json_text(block, is_resource ? "name" : "metric.name", "")));
     if (is_resource)
         in->metric.resource = str_of(in->name);
-    in->metric.container = str_of(json_text(block, "container", ""));
+    in->metric.container = arena_str(a, str_of(json_text(block, "container", "")));
     read_target(json_object_get(block, "target"), &in->metric);
     in->text = metric_text(in, block, a);
 }

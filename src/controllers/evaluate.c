@@ -19,7 +19,7 @@ static char *active_names(const struct scaler *s, const struct so_look *x)
     size_t n = keda_active_names(&x->state, x->triggers, s->n, names);
     struct buf b = BUF_INIT;
 
-    if (x->pauses.forced && !x->state.is_active)
+    if (s->pauses.forced && !x->state.is_active)
         buf_add_cstr(&b, "forced");
     for (size_t i = 0; i < n; i++)
         buf_printf(&b, "%s%s", i ? ";" : "", names[i]);
@@ -30,9 +30,7 @@ static char *active_names(const struct scaler *s, const struct so_look *x)
 static void tell_scaled(struct scaler *s, const struct object *so, const struct decision *d,
                         const char *error)
 {
-    const char *reason = keda_event_reason(s->verdict.act, error != NULL),
-               *kind =
-                   json_text(object_view_of(&s->so, so), "spec.scaleTargetRef.kind", "Deployment");
+    const char *reason = keda_event_reason(s->verdict.act, error != NULL), *kind = s->target_kind;
     struct buf b = BUF_INIT;
 
     if (!reason)
@@ -79,22 +77,35 @@ static bool sees_rounds_only(const struct scaler *s)
     return true;
 }
 
+static bool is_new(const char *was, const char *now)
+{
+    return strcmp(was ? was : "", now) != 0;
+}
+
+static void keep_text(char **kept, struct str now)
+{
+    if (str_is(now, *kept ? *kept : ""))
+        return;
+    free(*kept);
+    *kept = now.n ? str_dup(now) : NULL;
+}
+
 /* What goes wrong is told once, not with every round; trouble before the first decision (a pod that
  * is ready before its first scrape) is none. */
 static void warn_once(struct scaler *s, const struct object *so, const struct so_look *x)
 {
     const char *why = x->why ? x->why : "";
 
-    if (*why && strcmp(why, s->unknown_why) != 0 && (s->run.has_last || !sees_rounds_only(s)))
+    if (*why && is_new(s->unknown_why, why) && (s->run.has_last || !sees_rounds_only(s)))
         event_emit(so_cluster(s->c), SO_COMPONENT, so, EVENT_WARNING,
                    s->formula ? "KEDAMetricSourceFailed" : "KEDAScalerFailed",
                    "the count is held: %s", why);
     if (s->run.has_last || !sees_rounds_only(s))
-        snprintf(s->unknown_why, sizeof(s->unknown_why), "%s", why);
-    if (x->warnings.n && strcmp(buf_cstr(&x->warnings), s->last_warning) != 0)
+        keep_text(&s->unknown_why, str_of(why));
+    if (x->warnings.n && is_new(s->last_warning, buf_cstr(&x->warnings)))
         event_emit(so_cluster(s->c), SO_COMPONENT, so, EVENT_WARNING, "QuerySpansWorkloads", "%s",
                    buf_cstr(&x->warnings));
-    snprintf(s->last_warning, sizeof(s->last_warning), "%s", buf_cstr(&x->warnings));
+    keep_text(&s->last_warning, buf_str(&x->warnings));
 }
 
 static void tell_fallback(struct scaler *s, const struct object *so, const struct so_look *x)
@@ -105,7 +116,7 @@ static void tell_fallback(struct scaler *s, const struct object *so, const struc
         event_emit(so_cluster(s->c), SO_COMPONENT, so, EVENT_NORMAL,
                    now ? "ScaledObjectFallbackActivated" : "ScaledObjectFallbackDeactivated",
                    now ? "Fallback is active: %s" : "Fallback is over%s",
-                   now && s->unknown_why[0] ? s->unknown_why : "");
+                   now && s->unknown_why ? s->unknown_why : "");
     s->in_fallback = now;
 }
 
@@ -120,11 +131,12 @@ static bool is_waiting(const struct scaler *s)
 }
 
 /* Below one replica, and from idle, KEDA decides and not the HPA. */
-static void decide(struct scaler *s, struct hpa_look *l, const json_t *tree, struct so_look *x)
+static void decide(struct scaler *s, struct hpa_look *l, struct so_look *x)
 {
     struct keda_scene scene = {.spec = &s->spec,
-                               .pauses = &x->pauses,
+                               .pauses = &s->pauses,
                                .now_ms = l->scene.now_ms,
+                               .created_ms = s->seen->created_ms,
                                .last_active_ms = s->last_active_ms,
                                .is_unreadable = l->scene.scale_error != NULL,
                                .current = l->scene.current,
@@ -132,7 +144,6 @@ static void decide(struct scaler *s, struct hpa_look *l, const json_t *tree, str
                                .is_error = x->state.is_error,
                                .error = l->scene.scale_error ? l->scene.scale_error : x->why};
 
-    time_parse(str_of(json_text(tree, "metadata.creationTimestamp", "")), &scene.created_ms);
     keda_decide(&scene, &x->verdict);
     /* a value that may not lower the count does not end in zero either */
     if (x->is_held && x->verdict.act == KEDA_DEACTIVATE)
@@ -176,13 +187,11 @@ static void finish(struct scaler *s, struct hpa_look *l, enum so_what what)
         hpa_look_finish(l);
 }
 
-static void look(struct scaler *s, struct hpa_look *l, const struct object *so, const json_t *tree,
-                 enum so_what what)
+static void look(struct scaler *s, struct hpa_look *l, const struct object *so, enum so_what what)
 {
     struct so_look x = {.fallback = KEDA_UNCHANGED};
 
-    keda_pauses_read(json_at(tree, "metadata.annotations"), &x.pauses);
-    if (x.pauses.full) {
+    if (s->pauses.full) {
         hpa_look_drop(l);
         return;
     }
@@ -205,11 +214,11 @@ static void look(struct scaler *s, struct hpa_look *l, const struct object *so, 
         return;
     }
     if (what != SO_SYNC) {
-        decide(s, l, tree, &x);
+        decide(s, l, &x);
         apply(s, l, &x);
         warn_once(s, so, &x);
         tell_fallback(s, so, &x);
-        so_status_tell(s, so, tree, l, &x);
+        so_status_tell(s, so, l, &x);
     }
     buf_done(&x.warnings);
     finish(s, l, what);
@@ -220,14 +229,12 @@ void so_evaluate(struct scaler *s, int64_t now, enum so_what what)
     struct cluster *c = so_cluster(s->c);
     const struct object *so = cluster_get(c, KIND_SCALEDOBJECT, str_of(s->ns), str_of(s->name)),
                         *hpa;
-    char name[KEDA_HPA_NAME_MAX];
-    const json_t *tree;
     struct hpa_look *l;
 
     if (!so || so->deleting_ms || !s->is_running || is_waiting(s))
         return;
-    tree = object_view_of(&s->so, so);
-    hpa = cluster_get(c, KIND_HPA, str_of(s->ns), str_of(keda_hpa_name(tree, name)));
+    so_scaler_see(s, so);
+    hpa = cluster_get(c, KIND_HPA, str_of(s->ns), str_of(s->hpa_name));
     if (hpa && object_is_owned_by(hpa, so->uid) && (l = hpa_look_begin(&s->run, hpa, now)))
-        look(s, l, so, tree, what);
+        look(s, l, so, what);
 }

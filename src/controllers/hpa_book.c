@@ -67,9 +67,9 @@ void hpa_book_recall(struct hpa_book *b, const struct object *hpa, struct hpa_me
     hpa_keeper_recall(b->keeper, hpa, ret);
 }
 
-void hpa_book_note(struct hpa_book *b, struct hpa_run *r, int64_t took_ns)
+void hpa_book_note(struct hpa_book *b, struct hpa_run *r, const struct decision *d, int64_t took_ns)
 {
-    hpa_stats_count(&b->stats, &r->last, took_ns);
+    hpa_stats_count(&b->stats, d, took_ns);
     hpa_keeper_note(b->keeper, r);
 }
 
@@ -88,7 +88,7 @@ const struct hpa_run *hpa_book_rival(const struct hpa_book *b, const struct hpa_
     list_each (l, &b->runs) {
         const struct hpa_run *other = container_of(l, struct hpa_run, book_link);
 
-        if (other != r && other->selector && other->hpa.o && str_eq(other->hpa.o->ns, pod->ns) &&
+        if (other != r && other->selector && other->hpa && str_eq(other->hpa->ns, pod->ns) &&
             selector_matches(other->selector, pod))
             return other;
     }
@@ -101,36 +101,52 @@ static bool is_about(const struct hpa_run *r, struct str kind, struct str ns, st
 {
     if ((ns.n && !str_eq(r->owner.ns, ns)) || (kind.n && !str_is(kind, r->owner.kind)))
         /* the HPA of a ScaledObject is asked for by its own name too */
-        return str_is(kind, "HorizontalPodAutoscaler") && r->hpa.o && name.n &&
-               str_eq(r->hpa.o->ns, ns.n ? ns : r->hpa.o->ns) && str_eq(r->hpa.o->name, name);
+        return str_is(kind, "HorizontalPodAutoscaler") && r->hpa && name.n &&
+               str_eq(r->hpa->ns, ns.n ? ns : r->hpa->ns) && str_eq(r->hpa->name, name);
     return !name.n || str_eq(r->owner.name, name);
+}
+
+static const struct decision_metric *metric_of(const struct decision *d, struct str name)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (str_eq_nocase(name, str_of(d->metrics[i].name)))
+            return &d->metrics[i];
+    return NULL;
 }
 
 int hpa_book_external(struct hpa_book *b, struct str ns, struct str scaledobject, struct str metric,
                       double *ret_value, int64_t *ret_at, struct err *err)
 {
+    int r = ERR_NOT_FOUND;
+
     list_each (l, &b->runs) {
-        const struct hpa_run *r = container_of(l, struct hpa_run, book_link);
+        const struct hpa_run *run = container_of(l, struct hpa_run, book_link);
+        const struct decision_metric *m;
+        struct decision_span span;
+        struct decision d;
 
-        if (!is_about(r, STR("ScaledObject"), ns, scaledobject))
+        if (!is_about(run, STR("ScaledObject"), ns, scaledobject) ||
+            !decision_log_get(&run->log, 0, &d, &span))
             continue;
-        for (size_t i = 0; r->has_last && i < r->last.n; i++) {
-            const struct decision_metric *m = &r->last.metrics[i];
-
-            if (!str_eq_nocase(metric, str_of(m->name)))
-                continue;
-            if (m->state == METRIC_UNKNOWN)
-                return err_set(err, ERR_UNAVAILABLE,
-                               "error when getting metric %.*s for scaledObject %.*s/%.*s: %s",
-                               STR_ARG(metric), STR_ARG(ns), STR_ARG(scaledobject), m->why);
+        m = metric_of(&d, metric);
+        if (m && m->state == METRIC_UNKNOWN) {
+            r = err_set(err, ERR_UNAVAILABLE,
+                        "error when getting metric %.*s for scaledObject %.*s/%.*s: %s",
+                        STR_ARG(metric), STR_ARG(ns), STR_ARG(scaledobject), m->why);
+        } else if (m) {
             *ret_value = m->value;
-            *ret_at = m->at_ms ? m->at_ms : r->last.at_ms;
-            return 0;
+            *ret_at = m->at_ms ? m->at_ms : d.at_ms;
+            r = 0;
         }
+        decision_done(&d);
+        if (m)
+            break;
     }
-    return err_set(err, ERR_NOT_FOUND,
-                   "no matching metrics found for %.*s of scaledObject %.*s/%.*s", STR_ARG(metric),
-                   STR_ARG(ns), STR_ARG(scaledobject));
+    return r != ERR_NOT_FOUND
+               ? r
+               : err_set(err, ERR_NOT_FOUND,
+                         "no matching metrics found for %.*s of scaledObject %.*s/%.*s",
+                         STR_ARG(metric), STR_ARG(ns), STR_ARG(scaledobject));
 }
 
 static int by_name(const void *a, const void *b)
@@ -191,9 +207,9 @@ static void explain_json(const struct hpa_run *r, const struct hpa_book_query *q
     json_write_str(out, r->owner.ns);
     buf_add_cstr(out, ",\"name\":");
     json_write_str(out, r->owner.name);
-    if (r->hpa.o) {
+    if (r->hpa) {
         buf_add_cstr(out, ",\"hpa\":");
-        json_write_str(out, r->hpa.o->name);
+        json_write_str(out, r->hpa->name);
     }
     buf_add_cstr(out, ",\"decisions\":[");
     for (size_t i = n; i-- > 0;) {
@@ -238,10 +254,11 @@ void hpa_book_metrics(const struct hpa_book *b, struct buf *out)
     list_each (l, &b->runs) {
         const struct hpa_run *r = container_of(l, struct hpa_run, book_link);
         bool is_hpa = strcmp(r->owner.kind, "HorizontalPodAutoscaler") == 0;
+        int64_t desired;
 
-        if (r->has_last)
+        if (decision_log_desired(&r->log, &desired))
             buf_printf(out, "flyball_desired_replicas{namespace=\"%.*s\",%s=\"%.*s\"} %lld\n",
                        STR_ARG(r->owner.ns), is_hpa ? "horizontalpodautoscaler" : "scaledObject",
-                       STR_ARG(r->owner.name), (long long)r->last.desired);
+                       STR_ARG(r->owner.name), (long long)desired);
     }
 }

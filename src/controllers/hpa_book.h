@@ -56,8 +56,9 @@ struct hpa_book_query {
 /* The decisions, newest last; as text a paragraph an object, as JSON a list. False: there is no
  * such object. */
 bool hpa_book_explain(struct hpa_book *b, const struct hpa_book_query *q, struct buf *out);
-/* One pass is over: counted, and what the windows need is saved in time. */
-void hpa_book_note(struct hpa_book *b, struct hpa_run *r, int64_t took_ns);
+/* One pass is over, with this decision: counted, and what the windows need is saved in time. */
+void hpa_book_note(struct hpa_book *b, struct hpa_run *r, const struct decision *d,
+                   int64_t took_ns);
 /* horizontal_pod_autoscaler_controller_* and flyball_* series. */
 void hpa_book_metrics(const struct hpa_book *b, struct buf *out);
 

@@ -91,8 +91,8 @@ static void add_entry(struct hpa_keeper *k, json_t *data, const struct hpa_run *
     struct buf text = BUF_INIT, memory = BUF_INIT;
 
     hpa_memory_write(&r->memory, mono_ms(k), loop_wall_ms(k->cluster->loop), &memory);
-    buf_printf(&text, "%.*s %s", STR_ARG(r->hpa.o->uid), buf_cstr(&memory));
-    json_object_setn_new(data, r->hpa.o->name.p, r->hpa.o->name.n, json_str_new(buf_str(&text)));
+    buf_printf(&text, "%.*s %s", STR_ARG(r->hpa->uid), buf_cstr(&memory));
+    json_object_setn_new(data, r->hpa->name.p, r->hpa->name.n, json_str_new(buf_str(&text)));
     buf_done(&memory);
     buf_done(&text);
 }
@@ -101,7 +101,7 @@ static void add_entry(struct hpa_keeper *k, json_t *data, const struct hpa_run *
 static void save(struct hpa_keeper *k)
 {
     while (!list_is_empty(&k->dirty)) {
-        const struct object *first = run_at(k->dirty.next)->hpa.o;
+        const struct object *first = run_at(k->dirty.next)->hpa;
         char name[NAME_MAX_], other[NAME_MAX_];
         AUTO_FREE char *ns = str_dup(first->ns);
         json_t *data = json_object();
@@ -110,7 +110,7 @@ static void save(struct hpa_keeper *k)
         list_each (l, &k->dirty) {
             struct hpa_run *r = run_at(l);
 
-            if (!str_is(r->hpa.o->ns, ns) || strcmp(map_of(r->hpa.o->name, other), name) != 0)
+            if (!str_is(r->hpa->ns, ns) || strcmp(map_of(r->hpa->name, other), name) != 0)
                 continue;
             add_entry(k, data, r);
             list_del(&r->save_link);
@@ -141,7 +141,7 @@ void hpa_keeper_note(struct hpa_keeper *k, struct hpa_run *r)
     uint64_t changes = changes_of(&r->memory);
     int64_t wait;
 
-    if (changes == r->saved_changes || !r->hpa.o)
+    if (changes == r->saved_changes || !r->hpa)
         return;
     r->saved_changes = changes;
     if (list_is_empty(&r->save_link))

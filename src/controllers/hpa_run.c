@@ -8,12 +8,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controllers/child.h"
-#include "controllers/hpa_status.h"
+#include "kube/reconciler.h"
 
 #define STATUS_MS 15000 /* a number alone, and an event that is repeated */
 #define SHOWN_MS 1000   /* a number that leads to another count */
 #define SELECTOR_MS 15000
+#define SPEC_BYTES 1024   /* what most specifications take */
 #define NEXT_MAX_MS 60000 /* farther apart, they follow something else */
 
 void hpa_run_init(struct hpa_run *r, struct cluster *c, struct hpa_book *book, const char *kind,
@@ -37,9 +37,8 @@ void hpa_run_done(struct hpa_run *r)
         r->writing->run = NULL;
     status_writer_done(&r->status);
     hpa_memory_done(&r->memory);
-    decision_done(&r->last);
     decision_log_done(&r->log);
-    object_view_done(&r->hpa);
+    object_unref(r->hpa);
     arena_done(&r->spec_arena);
     json_decref(r->spec_tree);
     object_unref(r->target.o);
@@ -92,23 +91,41 @@ static void look_at_pods(struct hpa_look *l, const struct selector *sel)
 
 /* --- what is scaled --- */
 
-static int target_of(struct cluster *c, const json_t *hpa, struct str ns, const struct kind **kind,
-                     const struct object **ret, struct err *err)
+/* From the specification; target_error where it names what cannot be scaled. */
+static void read_target_ref(struct hpa_run *r, const json_t *hpa)
 {
     const char *version = json_text(hpa, "spec.scaleTargetRef.apiVersion", "apps/v1"),
-               *name = json_text(hpa, "spec.scaleTargetRef.name", "");
+               *kind = json_text(hpa, "spec.scaleTargetRef.kind", "");
+    const struct kind *k = kind_by_type(str_of(version), str_of(kind), NULL);
+
+    r->target_kind = k && k->scale_spec ? k : NULL;
+    r->target_name =
+        arena_strdup(&r->spec_arena, str_of(json_text(hpa, "spec.scaleTargetRef.name", "")));
+    r->target_error =
+        r->target_kind
+            ? NULL
+            : arena_printf(&r->spec_arena,
+                           "no matches for kind \"%s\" in version \"%s\" that can be scaled", kind,
+                           version)
+                  .p;
+}
+
+static const struct object *find_target(struct hpa_look *l)
+{
+    struct hpa_run *r = l->run;
+    const struct object *o;
     char resource[128];
 
-    *kind =
-        kind_by_type(str_of(version), str_of(json_text(hpa, "spec.scaleTargetRef.kind", "")), NULL);
-    if (!*kind || !(*kind)->scale_spec)
-        return err_set(err, ERR_NOT_FOUND,
-                       "no matches for kind \"%s\" in version \"%s\" that can be scaled",
-                       json_text(hpa, "spec.scaleTargetRef.kind", ""), version);
-    *ret = cluster_get(c, (*kind)->id, ns, str_of(name));
-    return *ret ? 0
-                : err_set(err, ERR_NOT_FOUND, "%s \"%s\" not found", kind_resource(*kind, resource),
-                          name);
+    if (!r->target_kind) {
+        l->scene.scale_error = arena_strdup(&l->arena, str_of(r->target_error));
+        return NULL;
+    }
+    o = cluster_get(r->cluster, r->target_kind->id, l->ns, str_of(r->target_name));
+    if (!o)
+        l->scene.scale_error = arena_printf(&l->arena, "%s \"%s\" not found",
+                                            kind_resource(r->target_kind, resource), r->target_name)
+                                   .p;
+    return o;
 }
 
 static int selector_of(const struct kind *k, const json_t *target, struct selector **ret,
@@ -144,11 +161,10 @@ static void check_rivals(struct hpa_look *l)
         r->selector_ms = l->scene.now_ms;
         cluster_each(r->cluster, KIND_POD, l->ns, r->selector, ask_for_rival, &x);
         free(r->ambiguous);
-        r->ambiguous = x.found
-                           ? mem_printf("pods by this HPA's selector are also selected by HPA "
-                                        "%.*s/%.*s; delete one of the two",
-                                        STR_ARG(x.found->hpa.o->ns), STR_ARG(x.found->hpa.o->name))
-                           : NULL;
+        r->ambiguous = x.found ? mem_printf("pods by this HPA's selector are also selected by HPA "
+                                            "%.*s/%.*s; delete one of the two",
+                                            STR_ARG(x.found->hpa->ns), STR_ARG(x.found->hpa->name))
+                               : NULL;
     }
     if (r->ambiguous) {
         l->scene.selector_reason = "AmbiguousSelector";
@@ -184,15 +200,13 @@ static void read_target(struct hpa_run *r, const struct kind *k, const struct ob
 static void look_at_target(struct hpa_look *l)
 {
     struct hpa_run *r = l->run;
-    const struct object *target = NULL;
-    struct err err = ERR_INIT;
+    const struct object *target = find_target(l);
 
-    if (target_of(r->cluster, l->tree, l->ns, &l->target_kind, &target, &err) < 0) {
-        l->scene.scale_error = arena_strdup(&l->arena, str_of(err.msg));
+    l->target_kind = r->target_kind;
+    l->name = str_of(r->target_name);
+    if (!target)
         return;
-    }
-    read_target(r, l->target_kind, target);
-    l->name = str_of(json_text(l->tree, "spec.scaleTargetRef.name", ""));
+    read_target(r, r->target_kind, target);
     l->scene.current = r->target.replicas;
     l->scene.status_replicas = r->target.status_replicas;
     l->ready = r->target.ready;
@@ -208,32 +222,68 @@ static void look_at_target(struct hpa_look *l)
     }
 }
 
-/* What only our own status write has changed is not read again. */
-static const json_t *tree_of(struct hpa_run *r, const struct object *hpa)
-{
-    const struct object *was = r->hpa.o;
+/* --- the HPA --- */
 
-    if (was && r->status.newest && str_eq(was->uid, hpa->uid) &&
-        was->generation == hpa->generation && (r->status.call || hpa->rv == r->status.rv))
-        return r->hpa.tree;
-    return object_view_of(&r->hpa, hpa);
+/* Pods and Object name what they are of in their own way, and so does an External that no trigger
+ * answers. */
+static bool needs_tree(const struct hpa_run *r)
+{
+    bool has_triggers = strcmp(r->owner.kind, "ScaledObject") == 0;
+
+    for (size_t i = 0; i < r->spec.n; i++) {
+        enum hpa_metric_type type = r->spec.metrics[i].metric.type;
+
+        if (type == HPA_PODS || type == HPA_OBJECT || (type == HPA_EXTERNAL && !has_triggers))
+            return true;
+    }
+    return false;
 }
 
-/* Read once for every version of the object; a look has metrics of its own, to fill in. */
-static void take_spec(struct hpa_look *l)
+/* Read once for all versions that differ in status only. */
+static void read_hpa(struct hpa_run *r, const struct object *hpa)
 {
-    struct hpa_run *r = l->run;
+    const struct object *was = r->hpa;
+    json_t *tree;
 
-    if (r->spec_tree != l->tree) {
+    if (was == hpa)
+        return;
+    r->hpa = object_ref(hpa);
+    if (!was || !object_is_same_but_status(was, hpa)) {
         arena_done(&r->spec_arena);
         json_decref(r->spec_tree);
-        r->spec_tree = json_incref(l->tree);
-        r->spec_arena.first = 1024;
-        hpa_spec_read(json_object_get(l->tree, "spec"), &r->spec_arena, &r->spec);
+        r->spec_arena.first = SPEC_BYTES;
+        tree = object_tree(hpa);
+        hpa_spec_read(json_object_get(tree, "spec"), &r->spec_arena, &r->spec);
+        read_target_ref(r, tree);
+        r->spec_tree = needs_tree(r) ? json_incref(json_object_get(tree, "spec")) : NULL;
+        for (size_t i = 0; !r->spec_tree && i < r->spec.n; i++)
+            r->spec.metrics[i].json = NULL;
+        json_decref(tree);
     }
-    l->spec = r->spec;
-    l->spec.metrics = arena_alloc(&l->arena, (r->spec.n + 1) * sizeof(*l->spec.metrics));
-    memcpy(l->spec.metrics, r->spec.metrics, r->spec.n * sizeof(*l->spec.metrics));
+    object_unref(was);
+}
+
+/* A look has metrics of its own, to fill in. */
+static void take_spec(struct hpa_look *l)
+{
+    const struct hpa_spec *spec = &l->run->spec;
+
+    l->spec = *spec;
+    l->spec.metrics = arena_alloc(&l->arena, (spec->n + 1) * sizeof(*l->spec.metrics));
+    memcpy(l->spec.metrics, spec->metrics, spec->n * sizeof(*l->spec.metrics));
+}
+
+/* What others have written into the status counts; what we have is known. */
+static void read_told(struct hpa_run *r, const struct object *hpa)
+{
+    json_t *status;
+
+    if (status_is_ours(&r->status, hpa) || hpa->rv == r->told_rv)
+        return;
+    status = status_newest(&r->status, hpa);
+    hpa_told_read(status, &r->told);
+    json_decref(status);
+    r->told_rv = hpa->rv;
 }
 
 struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now)
@@ -250,14 +300,11 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
     l->run = r;
     l->hpa = object_ref(hpa);
     l->ns = l->hpa->ns;
-    l->tree = json_incref((json_t *)(uintptr_t)tree_of(r, hpa));
     l->scene.now_ms = now;
     l->scene.mono_ms = loop_mono_ns(r->cluster->loop) / 1000000;
-    l->status = json_incref((json_t *)(uintptr_t)status_newest(&r->status, hpa, l->tree));
-    l->scene.was_scaled_to_zero =
-        strcmp(json_text(find_condition(json_object_get(l->status, "conditions"), "ScaledToZero"),
-                         "status", ""),
-               "True") == 0;
+    read_hpa(r, l->hpa);
+    read_told(r, l->hpa);
+    l->scene.was_scaled_to_zero = hpa_told_was_scaled_to_zero(&r->told);
     take_spec(l);
     look_at_target(l);
     return l;
@@ -275,8 +322,6 @@ static void look_end(struct hpa_look *l)
 {
     decision_done(&l->d);
     object_unref(l->hpa);
-    json_decref(l->tree);
-    json_decref(l->status);
     json_decref(l->pods);
     arena_done(&l->arena);
     free(l);
@@ -288,15 +333,15 @@ void hpa_look_drop(struct hpa_look *l)
 }
 
 /* As far as anybody can tell: the same trouble, the same reasons. */
-static bool same_events(const struct decision *a, const struct decision *b)
+static uint64_t events_of(const struct decision *d)
 {
-    if (a->n_events != b->n_events)
-        return false;
-    for (size_t i = 0; i < a->n_events; i++)
-        if (strcmp(a->events[i].reason, b->events[i].reason) != 0 ||
-            strcmp(a->events[i].message, b->events[i].message) != 0)
-            return false;
-    return true;
+    uint64_t hash = d->n_events;
+
+    for (size_t i = 0; i < d->n_events; i++) {
+        hash = hash * 31 + str_hash(str_of(d->events[i].reason));
+        hash = hash * 31 + str_hash(str_of(d->events[i].message));
+    }
+    return hash;
 }
 
 /* What repeats is told as often as a sync period of the original would; trouble that is over
@@ -305,8 +350,10 @@ static void emit_events(struct hpa_look *l)
 {
     struct hpa_run *r = l->run;
     const struct decision *d = &l->d;
-    bool is_old = r->has_last && same_events(d, &r->last);
+    uint64_t events = events_of(d);
+    bool is_old = r->has_last && events == r->events;
 
+    r->events = events;
     if (!d->has_failed)
         r->failing_ms = 0;
     else if (r->failing_ms == 0)
@@ -322,6 +369,21 @@ static void emit_events(struct hpa_look *l)
         r->events_ms = d->at_ms;
 }
 
+/* The object as the cluster has it now: a scale was written since the look began. */
+static const struct object *hpa_now(const struct hpa_look *l)
+{
+    const struct object *o = cluster_get(l->run->cluster, KIND_HPA, l->hpa->ns, l->hpa->name);
+
+    return o && str_eq(o->uid, l->hpa->uid) ? o : NULL;
+}
+
+json_t *hpa_look_status(struct hpa_look *l)
+{
+    const struct object *o = hpa_now(l);
+
+    return o ? status_newest(&l->run->status, o) : NULL;
+}
+
 /* What matters is written at once. A number that only moved: when the last write is a second old,
  * and not too many others do the same; after STATUS_MS in any case. */
 static void write_status_of(struct hpa_look *l)
@@ -329,17 +391,25 @@ static void write_status_of(struct hpa_look *l)
     const struct decision *d = &l->d;
     struct hpa_run *r = l->run;
     int64_t age = d->at_ms - r->status_ms;
-    if (age < STATUS_MS && !hpa_status_matters(l->status, d) &&
+    const struct object *o;
+    json_t *status;
+
+    if (age < STATUS_MS && !hpa_status_matters(&r->told, d) &&
         (age < SHOWN_MS || !hpa_book_may_tell(r->book, d->at_ms)))
         return;
-    if (status_say(&r->status, l->hpa, l->tree, hpa_status_of(l->tree, l->status, d)))
+    if (!(o = hpa_now(l)))
+        return;
+    status = hpa_status_of(o, status_newest(&r->status, o), d);
+    hpa_told_read(status, &r->told);
+    r->told_rv = 0;
+    if (status_say(&r->status, o, status))
         r->status_ms = d->at_ms;
 }
 
 /* Looks come with the rounds, or with a clock: as far apart as the last two. */
 static int64_t next_look(const struct hpa_run *r, const struct decision *d)
 {
-    int64_t apart = d->at_ms - r->last.at_ms;
+    int64_t apart = d->at_ms - r->last_ms;
 
     return r->has_last && apart > 0 && apart <= NEXT_MAX_MS ? d->at_ms + apart : 0;
 }
@@ -352,11 +422,9 @@ static void tell(struct hpa_look *l)
     emit_events(l);
     l->d.next_ms = next_look(r, &l->d);
     decision_log_add(&r->log, &l->d);
-    decision_done(&r->last);
-    r->last = l->d;
+    r->last_ms = l->d.at_ms;
     r->has_last = true;
-    l->d = (struct decision){0};
-    hpa_book_note(r->book, r, clock_mono_ns(&clock_system) - l->began_ns);
+    hpa_book_note(r->book, r, &l->d, clock_mono_ns(&clock_system) - l->began_ns);
     look_end(l);
 }
 

@@ -10,6 +10,7 @@
 #include "autoscale/hpa_pass.h"
 #include "base/list.h"
 #include "controllers/hpa_book.h"
+#include "controllers/hpa_status.h"
 #include "controllers/status_writer.h"
 #include "kube/cluster.h"
 
@@ -31,9 +32,10 @@ struct hpa_run {
     uint64_t saved_changes; /* of the memory, that are saved or wait to be */
     bool has_recalled;
     struct hpa_memory memory;
-    struct decision last;
-    bool has_last;
-    struct object_view hpa;
+    bool has_last;            /* a decision, the newest of the log */
+    int64_t last_ms;          /* wall: of it */
+    uint64_t events;          /* hash of its events */
+    const struct object *hpa; /* own reference: as it was last seen; NULL: not yet */
     struct {
         const struct object *o; /* own reference; NULL: not seen yet */
         int64_t replicas, status_replicas, ready;
@@ -42,11 +44,16 @@ struct hpa_run {
     } target;
     struct hpa_look *writing;    /* its scale write is unanswered: no look may begin */
     struct status_writer status; /* of the HPA */
+    struct hpa_told told;        /* by the newest status: ours, or as read from version told_rv */
+    uint64_t told_rv;
     int64_t status_ms, events_ms, failing_ms, selector_ms;
-    /* The specification as it was read last, and the tree that its texts are of. */
+    /* The specification of hpa, and what it scales. Its tree is kept only where values are looked
+     * for by it. */
     struct arena spec_arena;
     struct hpa_spec spec;
     json_t *spec_tree;
+    const struct kind *target_kind; /* NULL: target_error */
+    const char *target_name, *target_error;
     struct selector *selector; /* of the target as it was last seen; NULL: none */
     char *ambiguous;           /* text, or NULL */
     /* after a write to the scale; may be NULL */
@@ -63,8 +70,7 @@ void hpa_run_done(struct hpa_run *r);
 struct hpa_look {
     struct hpa_run *run; /* NULL: it has gone meanwhile */
     struct object *hpa;  /* a reference */
-    json_t *tree, *pods; /* of the HPA; a list, where it was needed */
-    json_t *status;      /* of the HPA, the newest we know; may be NULL */
+    json_t *pods;        /* a list, where it was needed */
     struct arena arena;
     struct hpa_spec spec;
     struct hpa_scene scene;
@@ -80,7 +86,9 @@ struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int
 void hpa_look_decide(struct hpa_look *l);
 /* The pass wants to look again first (d.looks_again): ends the look, nothing is written. */
 void hpa_look_drop(struct hpa_look *l);
-/* Writes what l->d says and ends the look; run->last is then the decision. */
+/* Writes what l->d says and ends the look; the newest entry of run->log is then the decision. */
 void hpa_look_finish(struct hpa_look *l);
+/* The newest status of the HPA, a new tree; NULL: it has none. */
+json_t *hpa_look_status(struct hpa_look *l);
 
 #endif

@@ -4,14 +4,21 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "codec/quantity.h"
 #include "controllers/child.h"
 
-static const char *const members[] = {[HPA_RESOURCE] = "resource",
-                                      [HPA_CONTAINER_RESOURCE] = "containerResource",
-                                      [HPA_PODS] = "pods",
-                                      [HPA_OBJECT] = "object",
-                                      [HPA_EXTERNAL] = "external"};
+static const struct {
+    const char *type, *member;
+} types[] = {[HPA_RESOURCE] = {"Resource", "resource"},
+             [HPA_CONTAINER_RESOURCE] = {"ContainerResource", "containerResource"},
+             [HPA_PODS] = {"Pods", "pods"},
+             [HPA_OBJECT] = {"Object", "object"},
+             [HPA_EXTERNAL] = {"External", "external"}};
+
+enum { SCALED_TO_ZERO = 3 };
+static const char *const conditions[DECISION_CONDITIONS_MAX] = {
+    "AbleToScale", "ScalingActive", "ScalingLimited", [SCALED_TO_ZERO] = "ScaledToZero"};
 
 static json_t *quantity_json(int64_t milli, bool is_bytes)
 {
@@ -36,23 +43,67 @@ static json_t *current_of(const struct decision_metric *m, bool is_bytes)
     return current;
 }
 
-/* One element of status.currentMetrics; a metric that failed leaves an empty place, so that the
- * list stays parallel to spec.metrics. */
-static json_t *metric_status(const json_t *spec, const struct decision_metric *m)
+/* What a metric is called, in its list of spec.metrics or of status.currentMetrics. */
+static json_t *identity(const json_t *list, size_t i, enum hpa_metric_type type)
 {
     static const char *const kept[] = {"name", "container", "metric", "describedObject"};
-    const json_t *block = json_object_get(spec, members[m->type]);
+    const json_t *block = json_object_get(json_array_get(list, i), types[type].member);
     json_t *out;
 
-    if (m->state == METRIC_UNKNOWN || !block)
-        return json_pack("{s:s}", "type", "");
+    if (!block)
+        return NULL;
     out = json_object();
-    for (size_t i = 0; i < 4; i++)
-        if (json_object_get(block, kept[i]))
-            json_object_set_new(out, kept[i], json_deep_copy(json_object_get(block, kept[i])));
+    for (size_t k = 0; k < ARRAY_LEN(kept); k++)
+        if (json_object_get(block, kept[k]))
+            json_object_set(out, kept[k], json_object_get(block, kept[k]));
+    return out;
+}
+
+/* The specification is decoded only where the status before does not name its metrics. */
+struct naming {
+    const struct object *hpa;
+    json_t *spec;      /* spec.metrics; NULL: not read yet */
+    const json_t *was; /* status.currentMetrics of this generation; else NULL */
+};
+
+static json_t *name_of(struct naming *n, size_t i, enum hpa_metric_type type)
+{
+    json_t *out = identity(n->was, i, type), *tree;
+
+    if (out)
+        return out;
+    if (!n->spec) {
+        tree = object_tree(n->hpa);
+        n->spec = json_incref(json_at(tree, "spec.metrics"));
+        json_decref(tree);
+    }
+    return identity(n->spec, i, type);
+}
+
+/* One element of status.currentMetrics; a metric that failed leaves an empty place, so that the
+ * list stays parallel to spec.metrics. */
+static json_t *metric_status(struct naming *n, size_t i, const struct decision_metric *m)
+{
+    json_t *out = m->state == METRIC_UNKNOWN ? NULL : name_of(n, i, m->type);
+
+    if (!out)
+        return json_pack("{s:s}", "type", "");
     json_object_set_new(out, "current",
-                        current_of(m, strcmp(json_text(block, "name", ""), "memory") == 0));
-    return json_pack("{s:s,s:o}", "type", json_text(spec, "type", ""), members[m->type], out);
+                        current_of(m, strcmp(json_text(out, "name", ""), "memory") == 0));
+    return json_pack("{s:s,s:o}", "type", types[m->type].type, types[m->type].member, out);
+}
+
+static json_t *metrics_status(const struct object *hpa, const json_t *was, const struct decision *d)
+{
+    struct naming n = {.hpa = hpa};
+    json_t *list = json_array();
+
+    if (hpa->generation && json_int(was, "observedGeneration", 0) == hpa->generation)
+        n.was = json_object_get(was, "currentMetrics");
+    for (size_t i = 0; i < d->n; i++)
+        json_array_append_new(list, metric_status(&n, i, &d->metrics[i]));
+    json_decref(n.spec);
+    return list;
 }
 
 static void remove_condition(json_t *list, const char *type)
@@ -82,25 +133,43 @@ static void set_conditions(json_t *list, const struct decision *d)
     }
 }
 
-bool hpa_status_matters(const json_t *was, const struct decision *d)
+void hpa_told_read(const json_t *status, struct hpa_told *ret)
 {
-    const json_t *list = json_object_get(was, "conditions");
+    const json_t *list = json_object_get(status, "conditions");
 
-    for (size_t i = 0; i < d->n_conditions; i++) {
-        const struct decision_condition *c = &d->conditions[i];
-        const json_t *now = find_condition(list, c->type);
-
-        if (c->status ? !now || strcmp(json_text(now, "status", ""), c->status) != 0 : now != NULL)
-            return true;
-    }
-    return json_int(was, "currentReplicas", -1) != d->current ||
-           json_int(was, "desiredReplicas", -1) != d->desired || d->is_rescale;
+    *ret = (struct hpa_told){.current = json_int(status, "currentReplicas", -1),
+                             .desired = json_int(status, "desiredReplicas", -1)};
+    for (size_t i = 0; i < ARRAY_LEN(conditions); i++)
+        ret->conditions[i] = json_text(find_condition(list, conditions[i]), "status", "")[0];
 }
 
-json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d)
+bool hpa_told_was_scaled_to_zero(const struct hpa_told *t)
 {
-    json_t *status = was ? json_deep_copy(was) : json_object(),
-           *list = json_object_get(status, "conditions"), *metrics;
+    return t->conditions[SCALED_TO_ZERO] == 'T';
+}
+
+static char told_of(const struct hpa_told *t, const char *type)
+{
+    for (size_t i = 0; i < ARRAY_LEN(conditions); i++)
+        if (strcmp(conditions[i], type) == 0)
+            return t->conditions[i];
+    return 0;
+}
+
+bool hpa_status_matters(const struct hpa_told *t, const struct decision *d)
+{
+    for (size_t i = 0; i < d->n_conditions; i++) {
+        const struct decision_condition *c = &d->conditions[i];
+
+        if (told_of(t, c->type) != (c->status ? c->status[0] : 0))
+            return true;
+    }
+    return t->current != d->current || t->desired != d->desired || d->is_rescale;
+}
+
+json_t *hpa_status_of(const struct object *hpa, json_t *was, const struct decision *d)
+{
+    json_t *status = was ? was : json_object(), *list = json_object_get(status, "conditions");
     char time[TIME_TEXT_MAX];
 
     if (!list) {
@@ -108,20 +177,14 @@ json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decisio
         json_object_set_new(status, "conditions", list);
     }
     set_conditions(list, d);
+    if (d->has_metrics)
+        json_object_set_new(status, "currentMetrics", metrics_status(hpa, status, d));
     json_object_set_new(status, "observedGeneration",
-                        json_integer(json_int(hpa, "metadata.generation", 1)));
+                        json_integer(hpa->generation ? hpa->generation : 1));
     json_object_set_new(status, "currentReplicas", json_integer(d->current));
     if (!d->has_failed || *d->limit_reason || !json_object_get(status, "desiredReplicas"))
         json_object_set_new(status, "desiredReplicas", json_integer(d->desired));
     if (d->is_rescale)
         json_object_set_new(status, "lastScaleTime", json_string(time_rfc3339(d->at_ms, time)));
-    if (d->has_metrics) {
-        metrics = json_array();
-        for (size_t i = 0; i < d->n; i++)
-            json_array_append_new(
-                metrics,
-                metric_status(json_array_get(json_at(hpa, "spec.metrics"), i), &d->metrics[i]));
-        json_object_set_new(status, "currentMetrics", metrics);
-    }
     return status;
 }

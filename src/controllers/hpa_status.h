@@ -3,12 +3,21 @@
 #define FB_CONTROLLERS_HPA_STATUS_H
 
 #include "autoscale/decision.h"
-#include "codec/json.h"
+#include "kube/object.h"
 
+/* What of an HPA's status says whether a decision changes it. */
+struct hpa_told {
+    int64_t current, desired;                 /* -1: not there */
+    char conditions[DECISION_CONDITIONS_MAX]; /* 'T', 'F', 'U'; 0: not there */
+};
+/* status: may be NULL. */
+void hpa_told_read(const json_t *status, struct hpa_told *ret);
+bool hpa_told_was_scaled_to_zero(const struct hpa_told *t);
 /* After the decision a condition holds that did not, or a count is another; else at most reasons,
- * numbers and times moved. was: the status before it, may be NULL. */
-bool hpa_status_matters(const json_t *was, const struct decision *d);
-/* The status of the HPA (a tree) after the decision, new. */
-json_t *hpa_status_of(const json_t *hpa, const json_t *was, const struct decision *d);
+ * numbers and times moved. */
+bool hpa_status_matters(const struct hpa_told *t, const struct decision *d);
+/* The status of the HPA after the decision. was: the one before it, which it is made from; may be
+ * NULL. */
+json_t *hpa_status_of(const struct object *hpa, json_t *was, const struct decision *d);
 
 #endif

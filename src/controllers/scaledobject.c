@@ -113,7 +113,7 @@ static bool say(struct work *w)
     json_t *status = w->status;
 
     w->status = NULL;
-    return status_say(&w->s->status, w->o, w->so, status);
+    return status_say(&w->s->status, w->o, status);
 }
 
 static void fail_check(struct work *w, const char *why)
@@ -413,7 +413,7 @@ static void reconcile(void *ctx, struct pass *p)
         return;
     }
     w.s = so_scaler_of(c, w.o, so);
-    w.status = so_status_begin(w.s, w.o, so);
+    w.status = so_status_begin(w.s, w.o);
     keda_pauses_read(json_at(so, "metadata.annotations"), &w.pauses);
     run(&w);
     json_decref(w.status);
@@ -430,16 +430,27 @@ static void on_deleted(void *ctx, struct reconciler *r, const struct object *was
         so_scaler_free(s);
 }
 
-/* Our own status of it, written with every other decision, is nothing to reconcile. */
+/* Our own status, written with every other decision, is nothing to reconcile. */
+static bool is_status(void *ctx, enum kind_id kind, const struct object *was,
+                      const struct object *now)
+{
+    return was && was != now && object_is_same_but_status(was, now) &&
+           cluster_get(so_cluster(ctx), kind, now->ns, now->name) != NULL;
+}
+
+static void on_scaledobject(void *ctx, struct reconciler *r, const struct object *was,
+                            const struct object *now)
+{
+    if (!is_status(ctx, KIND_SCALEDOBJECT, was, now))
+        reconciler_wake(r, now->ns, now->name);
+}
+
 static void on_hpa(void *ctx, struct reconciler *r, const struct object *was,
                    const struct object *now)
 {
     const struct object_owner *owner = object_controller(now);
-    bool is_status = was && was->rv != now->rv && was->generation == now->generation &&
-                     was->deleting_ms == now->deleting_ms && object_controller(was) &&
-                     cluster_get(so_cluster(ctx), KIND_HPA, now->ns, now->name) != NULL;
 
-    if (owner && str_is(owner->kind, "ScaledObject") && !is_status)
+    if (owner && str_is(owner->kind, "ScaledObject") && !is_status(ctx, KIND_HPA, was, now))
         reconciler_wake(r, now->ns, owner->name);
 }
 
@@ -465,7 +476,7 @@ struct scaledobject_controller *scaledobject_controller_new(const struct scaledo
     c->d = *d;
     c->r = reconciler_new(&(struct reconciler_options){
         .name = "scaledobject", .cluster = d->world->cluster, .reconcile = reconcile, .ctx = c});
-    reconciler_watch(c->r, KIND_SCALEDOBJECT);
+    reconciler_watch_fn(c->r, KIND_SCALEDOBJECT, on_scaledobject);
     reconciler_watch_fn(c->r, KIND_HPA, on_hpa);
     reconciler_watch_fn(c->r, KIND_SCALEDOBJECT, on_deleted);
     for (int k = 0; k < KIND_COUNT; k++)

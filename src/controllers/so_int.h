@@ -43,26 +43,29 @@ struct scaler {
     bool is_running;    /* the scale loop */
     struct so_trigger *triggers;
     size_t n;
-    json_t *spec_json; /* that spec's texts are of */
-    struct keda_spec spec;
+    struct keda_spec spec;   /* of that generation too */
+    struct arena texts;      /* of it */
     struct formula *formula; /* NULL: no modifiers */
-    json_t *health;          /* status.health, the newest */
+    json_t *health;          /* status.health, the newest; NULL: there is no fallback */
     int64_t last_active_ms;  /* -1: never */
     bool in_fallback;        /* condition Fallback is True */
-    struct object_view so;
+    /* The object as it was last seen (own reference), and what every look reads of it. */
+    const struct object *seen;
+    struct keda_pauses pauses;
+    char *target_kind, *hpa_name;
     uint64_t errors;    /* a trigger or the formula could not be made */
     struct hpa_run run; /* of the HPA */
     struct status_writer status;
-    uint64_t told;                /* hash of what the written status says */
-    int64_t status_ms;            /* mono: of the last status write for numbers alone */
-    struct keda_verdict verdict;  /* that the scale write under way is of */
-    char *active;                 /* names of what is active, for its event */
-    struct loop_timer tick;       /* what no round brings */
-    struct loop_timer answer;     /* answers of several triggers are one look */
-    int64_t round_ms;             /* mono: of the last round; 0: none yet */
-    struct loop_timer poll, sync; /* upstream timing: KEDA's loop, the HPA's */
-    bool is_complete;             /* the round: every target answered */
-    char last_warning[300], unknown_why[240];
+    uint64_t told;                    /* hash of what the written status says */
+    int64_t status_ms;                /* mono: of the last status write for numbers alone */
+    struct keda_verdict verdict;      /* that the scale write under way is of */
+    char *active;                     /* names of what is active, for its event */
+    struct loop_timer tick;           /* what no round brings */
+    struct loop_timer answer;         /* answers of several triggers are one look */
+    int64_t round_ms;                 /* mono: of the last round; 0: none yet */
+    struct loop_timer poll, sync;     /* upstream timing: KEDA's loop, the HPA's */
+    bool is_complete;                 /* the round: every target answered */
+    char *last_warning, *unknown_why; /* NULL: none */
 };
 
 struct scaledobject_controller {
@@ -83,6 +86,8 @@ void so_scaler_free(struct scaler *s);
 bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so, struct err *err);
 /* Takes in the metrics that triggers have beside their first (external scalers). */
 void so_scaler_expand(struct scaler *s);
+/* Takes in what looks need of the object: pauses, target_kind, hpa_name. */
+void so_scaler_see(struct scaler *s, const struct object *o);
 /* Begin and end of the loop, with their events. */
 void so_scaler_start(struct scaler *s, const struct object *o);
 void so_scaler_stop(struct scaler *s, const struct object *o);
@@ -108,7 +113,6 @@ void so_target_scale(struct cluster *c, const struct so_target *t, int64_t repli
 struct so_look {
     struct keda_trigger *triggers; /* parallel to the scaler's */
     struct keda_state state;
-    struct keda_pauses pauses;
     struct keda_verdict verdict;
     bool has_composite, is_held; /* is_held: some value may not lower the count */
     int64_t composite_milli;
@@ -132,8 +136,8 @@ void so_scaled(void *arg, const struct decision *d, const char *error);
 void so_set_condition(json_t *status, const char *type, const struct keda_condition *c);
 const char *so_condition(const json_t *status, const char *type, const char *member);
 /* A copy of the newest status with all four conditions there. */
-json_t *so_status_begin(struct scaler *s, const struct object *o, const json_t *so);
-void so_status_tell(struct scaler *s, const struct object *o, const json_t *so,
-                    const struct hpa_look *l, const struct so_look *x);
+json_t *so_status_begin(struct scaler *s, const struct object *o);
+void so_status_tell(struct scaler *s, const struct object *o, struct hpa_look *l,
+                    const struct so_look *x);
 
 #endif

@@ -98,9 +98,13 @@ static void each_composite(const struct scaledobject_controller *c, struct buf *
 
     while (table_next(&c->scalers, &i, NULL, &v)) {
         const struct scaler *s = v;
+        struct decision_span span;
+        struct decision d;
 
-        for (size_t k = 0; s->formula && s->run.has_last && k < s->run.last.n; k++) {
-            const struct decision_metric *m = &s->run.last.metrics[k];
+        if (!s->formula || !decision_log_get(&s->run.log, 0, &d, &span))
+            continue;
+        for (size_t k = 0; k < d.n; k++) {
+            const struct decision_metric *m = &d.metrics[k];
 
             if (strcmp(m->name, KEDA_COMPOSITE) != 0 || m->state == METRIC_UNKNOWN)
                 continue;
@@ -109,6 +113,7 @@ static void each_composite(const struct scaledobject_controller *c, struct buf *
             buf_printf(out, "%.17g\n",
                        active ? (double)(m->value > s->spec.modifiers.activation) : m->value);
         }
+        decision_done(&d);
     }
 }
 
@@ -118,11 +123,10 @@ static bool is_paused(struct scaler *s)
 {
     const struct object *o =
         cluster_get(so_cluster(s->c), KIND_SCALEDOBJECT, str_of(s->ns), str_of(s->name));
-    struct keda_pauses p = {0};
 
     if (o)
-        keda_pauses_read(json_at(object_view_of(&s->so, o), "metadata.annotations"), &p);
-    return p.full;
+        so_scaler_see(s, o);
+    return o && s->pauses.full;
 }
 
 static void each_object(const struct scaledobject_controller *c, struct buf *out, bool paused)

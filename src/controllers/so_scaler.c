@@ -171,6 +171,18 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
     return true;
 }
 
+static void keep_texts(struct scaler *s)
+{
+    struct keda_modifiers *m = &s->spec.modifiers;
+
+    arena_done(&s->texts);
+    if (!m->is_used)
+        return;
+    s->texts.first = 256;
+    m->formula = arena_strdup(&s->texts, str_of(m->formula));
+    m->target_text = arena_strdup(&s->texts, str_of(m->target_text));
+}
+
 bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so, struct err *err)
 {
     size_t most = json_array_size(json_at(so, "spec.triggers")), n = 0;
@@ -190,12 +202,13 @@ bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so,
     }
     drop_triggers(s->triggers, s->n);
     formula_free(s->formula);
-    json_decref(s->spec_json);
     s->triggers = list;
     s->n = n;
     s->formula = f;
-    s->spec_json = json_incref(json_object_get(so, "spec"));
-    keda_spec_read(s->spec_json, &s->spec);
+    s->spec = spec;
+    keep_texts(s);
+    if (keda_fallback_is_valid(&s->spec) && !s->health)
+        s->health = json_object();
     s->generation = o->generation;
     return true;
 }
@@ -235,6 +248,29 @@ void so_scaler_expand(struct scaler *s)
     s->n = n;
 }
 
+/* --- the object --- */
+
+void so_scaler_see(struct scaler *s, const struct object *o)
+{
+    const struct object *was = s->seen;
+    char name[KEDA_HPA_NAME_MAX];
+    json_t *tree;
+
+    if (was == o)
+        return;
+    s->seen = object_ref(o);
+    if (!was || !object_is_same_but_status(was, o)) {
+        tree = object_tree(o);
+        keda_pauses_read(json_at(tree, "metadata.annotations"), &s->pauses);
+        free(s->target_kind);
+        s->target_kind = mem_strdup(json_text(tree, "spec.scaleTargetRef.kind", "Deployment"));
+        free(s->hpa_name);
+        s->hpa_name = mem_strdup(keda_hpa_name(tree, name));
+        json_decref(tree);
+    }
+    object_unref(was);
+}
+
 /* --- life --- */
 
 void so_scaler_free(struct scaler *s)
@@ -247,9 +283,13 @@ void so_scaler_free(struct scaler *s)
     table_del(&s->c->scalers, str_of(s->uid));
     drop_triggers(s->triggers, s->n);
     formula_free(s->formula);
-    json_decref(s->spec_json);
+    arena_done(&s->texts);
     json_decref(s->health);
-    object_view_done(&s->so);
+    object_unref(s->seen);
+    free(s->target_kind);
+    free(s->hpa_name);
+    free(s->last_warning);
+    free(s->unknown_why);
     hpa_run_done(&s->run);
     status_writer_done(&s->status);
     free(s->active);
@@ -283,7 +323,7 @@ struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct obje
     s->is_complete = true;
     s->health = json_is_object(json_at(so, "status.health"))
                     ? json_deep_copy(json_at(so, "status.health"))
-                    : json_object();
+                    : NULL;
     if (!time_parse(str_of(json_text(so, "status.lastActiveTime", "")), &s->last_active_ms))
         s->last_active_ms = -1;
     s->in_fallback = strcmp(json_text(find_condition(so, "Fallback"), "status", ""), "True") == 0;

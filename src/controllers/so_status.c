@@ -24,11 +24,14 @@ const char *so_condition(const json_t *status, const char *type, const char *mem
     return json_text(find_condition(json_object_get(status, "conditions"), type), member, "");
 }
 
-json_t *so_status_begin(struct scaler *s, const struct object *o, const json_t *so)
+json_t *so_status_begin(struct scaler *s, const struct object *o)
 {
-    const json_t *newest = status_newest(&s->status, o, so);
-    json_t *status = json_is_object(newest) ? json_deep_copy(newest) : json_object(), *list;
+    json_t *status = status_newest(&s->status, o), *list;
 
+    if (!json_is_object(status)) {
+        json_decref(status);
+        status = json_object();
+    }
     list = json_object_get(status, "conditions");
     if (!json_is_array(list)) {
         list = json_array();
@@ -45,19 +48,22 @@ json_t *so_status_begin(struct scaler *s, const struct object *o, const json_t *
 
 /* --- one look --- */
 
-static bool read_hpa_health(const struct hpa_look *l, struct keda_condition *ret)
+/* What this look says of it, else what the HPA's status says. */
+static bool read_hpa_health(struct hpa_look *l, struct keda_condition *ret)
 {
-    const json_t *c = find_condition(json_object_get(l->status, "conditions"), "ScalingActive");
-    const char *status = json_text(c, "status", NULL), *reason = json_text(c, "reason", ""),
-               *message = json_text(c, "message", "");
+    AUTO_JSON json_t *status = NULL;
+    const json_t *c;
 
-    for (size_t i = 0; i < l->d.n_conditions; i++)
-        if (strcmp(l->d.conditions[i].type, "ScalingActive") == 0) {
-            status = l->d.conditions[i].status;
-            reason = l->d.conditions[i].reason;
-            message = l->d.conditions[i].message;
-        }
-    return keda_hpa_health(status, reason, message, ret);
+    for (size_t i = l->d.n_conditions; i-- > 0;) {
+        const struct decision_condition *d = &l->d.conditions[i];
+
+        if (strcmp(d->type, "ScalingActive") == 0)
+            return keda_hpa_health(d->status, d->reason, d->message, ret);
+    }
+    status = hpa_look_status(l);
+    c = find_condition(json_object_get(status, "conditions"), "ScalingActive");
+    return keda_hpa_health(json_text(c, "status", NULL), json_text(c, "reason", ""),
+                           arena_strdup(&l->arena, str_of(json_text(c, "message", ""))), ret);
 }
 
 static void add(struct buf *b, const struct keda_condition *c)
@@ -122,8 +128,8 @@ static void set_health(const struct scaler *s, json_t *status)
         json_object_del(status, "health");
 }
 
-void so_status_tell(struct scaler *s, const struct object *o, const json_t *so,
-                    const struct hpa_look *l, const struct so_look *x)
+void so_status_tell(struct scaler *s, const struct object *o, struct hpa_look *l,
+                    const struct so_look *x)
 {
     struct keda_condition hpa = {0};
     char time[TIME_TEXT_MAX];
@@ -136,7 +142,7 @@ void so_status_tell(struct scaler *s, const struct object *o, const json_t *so,
         return;
     s->told = hash;
     s->status_ms = so_mono_ms(s);
-    status = so_status_begin(s, o, so);
+    status = so_status_begin(s, o);
     so_set_condition(status, "Ready", &x->verdict.ready);
     so_set_condition(status, "Active", &x->verdict.active);
     so_set_condition(status, "HPAActive", &hpa);
@@ -148,5 +154,5 @@ void so_status_tell(struct scaler *s, const struct object *o, const json_t *so,
                             json_string(time_rfc3339(s->last_active_ms, time)));
     set_activity(s, status, x);
     set_health(s, status);
-    status_say(&s->status, o, so, status);
+    status_say(&s->status, o, status);
 }

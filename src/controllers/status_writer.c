@@ -22,6 +22,7 @@ void status_writer_done(struct status_writer *w)
         w->call->w = NULL;
     w->call = NULL;
     forget(w);
+    w->answered = object_unref(w->answered);
 }
 
 static void on_written(void *arg, const struct object *now, const struct err *err);
@@ -43,27 +44,48 @@ static void on_written(void *arg, const struct object *now, const struct err *er
     if (!w)
         return;
     w->call = NULL;
-    if (now)
-        w->rv = now->rv;
-    if (err || !now) /* the next word begins from what is stored */
-        forget(w);
-    else if (w->waits)
+    object_unref(w->answered);
+    w->answered = err ? NULL : object_ref(now);
+    if (now && !err && w->waits)
         send(w, now);
-}
-
-const json_t *status_newest(struct status_writer *w, const struct object *o, const json_t *stored)
-{
-    if (!w->call && o->rv > w->rv) /* nobody else's word is overlooked */
+    else /* the next word begins from what is stored */
         forget(w);
-    return w->newest ? w->newest : json_object_get(stored, "status");
 }
 
-bool status_say(struct status_writer *w, const struct object *o, const json_t *stored,
-                json_t *status)
+/* The cluster's own object may be behind an answer; nobody else's word is overlooked. */
+static const struct object *stored(struct status_writer *w, const struct object *o)
 {
-    const json_t *was = status_newest(w, o, stored);
+    if (w->answered && (w->answered->rv < o->rv || !str_eq(w->answered->uid, o->uid)))
+        w->answered = object_unref(w->answered);
+    return w->answered ? w->answered : o;
+}
 
-    if (was && json_equal(status, was)) {
+bool status_is_ours(struct status_writer *w, const struct object *o)
+{
+    return w->newest || stored(w, o) == w->answered;
+}
+
+json_t *status_newest(struct status_writer *w, const struct object *o)
+{
+    return w->newest ? json_deep_copy(w->newest) : object_status(stored(w, o));
+}
+
+static bool is_said(struct status_writer *w, const struct object *o, const json_t *status)
+{
+    struct buf bytes = BUF_INIT;
+    bool is_same;
+
+    if (w->newest)
+        return json_equal(status, w->newest);
+    json_write(&bytes, status);
+    is_same = object_has_status(stored(w, o), buf_str(&bytes), status);
+    buf_done(&bytes);
+    return is_same;
+}
+
+bool status_say(struct status_writer *w, const struct object *o, json_t *status)
+{
+    if (is_said(w, o, status)) {
         json_decref(status);
         return false;
     }

@@ -44,6 +44,60 @@ static int by_key(const void *a, const void *b)
     return str_cmp(((const struct object_pair *)a)->key, ((const struct object_pair *)b)->key);
 }
 
+/* Where in the bytes the parts are that change with every status. */
+struct span {
+    size_t from, n;
+};
+struct spans {
+    struct span status, version;
+};
+
+static void write_key(struct buf *b, const char *key, bool is_first)
+{
+    if (!is_first)
+        buf_add_char(b, ',');
+    json_write_str(b, str_of(key));
+    buf_add_char(b, ':');
+}
+
+static void write_metadata(struct buf *b, const json_t *meta, struct spans *s)
+{
+    size_t from, i = 0;
+    const char *key;
+    json_t *v;
+
+    buf_add_char(b, '{');
+    json_members (meta, key, v) {
+        write_key(b, key, i++ == 0);
+        from = b->n;
+        json_write(b, v);
+        if (strcmp(key, "resourceVersion") == 0)
+            s->version = (struct span){from, b->n - from};
+    }
+    buf_add_char(b, '}');
+}
+
+static void write_object(struct buf *b, const json_t *tree, struct spans *s)
+{
+    size_t from, i = 0;
+    const char *key;
+    json_t *v;
+
+    buf_add_char(b, '{');
+    json_members (tree, key, v) {
+        write_key(b, key, i++ == 0);
+        from = b->n;
+        if (strcmp(key, "metadata") == 0) {
+            write_metadata(b, v, s);
+            continue;
+        }
+        json_write(b, v);
+        if (strcmp(key, "status") == 0)
+            s->status = (struct span){from, b->n - from};
+    }
+    buf_add_char(b, '}');
+}
+
 static void fill(struct filler *f, struct object *o, const json_t *meta, struct str json)
 {
     const json_t *labels = json_object_get(meta, "labels"), *value;
@@ -51,7 +105,6 @@ static void fill(struct filler *f, struct object *o, const json_t *meta, struct 
     const char *key;
     size_t i = 0;
 
-    o->json = put(f, json);
     o->ns = put(f, text_at(meta, "namespace"));
     o->name = put(f, text_at(meta, "name"));
     o->uid = put(f, text_at(meta, "uid"));
@@ -71,6 +124,18 @@ static void fill(struct filler *f, struct object *o, const json_t *meta, struct 
         if (o->owners)
             o->owners[i] = w;
     }
+    o->json = put(f, json); /* last: object_with_status makes a block with other bytes here */
+}
+
+static void mark(struct object *o, const struct spans *s)
+{
+    o->status = str_n(o->json.p + s->status.from, s->status.n);
+    o->version = str_n(o->json.p + s->version.from, s->version.n);
+}
+
+static size_t head_size(const struct object *o)
+{
+    return sizeof(*o) + o->n_labels * sizeof(*o->labels) + o->n_owners * sizeof(*o->owners);
 }
 
 int object_new(const struct kind *kind, const json_t *tree, struct object **ret, struct err *err)
@@ -79,11 +144,12 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
     struct object measure = {0}, *o;
     struct filler f = {0};
     struct buf json = BUF_INIT;
+    struct spans spans = {0};
     size_t head;
 
     if (!json_is_object(meta) || text_at(meta, "name").n == 0)
         return err_set(err, ERR_BAD_INPUT, "metadata.name is missing");
-    json_write(&json, tree);
+    write_object(&json, tree, &spans);
     if (json.overflow) {
         buf_done(&json);
         return err_set(err, ERR_LIMIT, "the object is too large");
@@ -91,8 +157,7 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
     fill(&f, &measure, meta, buf_str(&json));
     measure.n_labels = json_object_size(json_object_get(meta, "labels"));
     measure.n_owners = json_array_size(json_object_get(meta, "ownerReferences"));
-    head =
-        sizeof(*o) + measure.n_labels * sizeof(*o->labels) + measure.n_owners * sizeof(*o->owners);
+    head = head_size(&measure);
     o = mem_zalloc(head + f.n);
     o->refs = 1;
     o->kind = kind;
@@ -103,6 +168,7 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
     f = (struct filler){.p = (char *)o + head};
     fill(&f, o, meta, buf_str(&json));
     buf_done(&json);
+    mark(o, &spans);
     qsort(o->labels, o->n_labels, sizeof(*o->labels), by_key);
     str_to_u64(text_at(meta, "resourceVersion"), &o->rv);
     o->generation = json_int(meta, "generation", 0);
@@ -111,6 +177,133 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
     o->has_finalizers = json_array_size(json_object_get(meta, "finalizers")) > 0;
     *ret = o;
     return 0;
+}
+
+/* --- another status --- */
+
+/* The bytes from..to of o, but for the parts of `at` (ordered), which are replaced. */
+struct edit {
+    struct str was, now;
+};
+
+static void splice(struct buf *b, const struct object *o, const struct edit *edits, size_t n,
+                   struct spans *s)
+{
+    const char *at = o->json.p;
+
+    for (size_t i = 0; i < n; i++) {
+        struct span *where = edits[i].was.p == o->version.p ? &s->version : &s->status;
+
+        buf_add(b, at, (size_t)(edits[i].was.p - at));
+        *where = (struct span){b->n, edits[i].now.n};
+        buf_add_str(b, edits[i].now);
+        at = edits[i].was.p + edits[i].was.n;
+    }
+    buf_add(b, at, (size_t)(o->json.p + o->json.n - at));
+}
+
+/* An object without a status gets it at its end. */
+static void append_status(struct buf *b, struct str status, struct spans *s)
+{
+    b->n--; /* the last brace */
+    write_key(b, "status", false);
+    s->status = (struct span){b->n, status.n};
+    buf_add_str(b, status);
+    buf_add_char(b, '}');
+}
+
+static void move(struct str *s, const char *from, char *to)
+{
+    if (s->p)
+        s->p = to + (s->p - from);
+}
+
+/* The header with its texts, for other bytes behind it. */
+static struct object *copy_header(const struct object *o, struct str json)
+{
+    size_t n = (size_t)(o->json.p - (const char *)o);
+    struct object *c = mem_alloc(n + json.n);
+    const char *from = (const char *)o;
+    char *to = (char *)c;
+
+    memcpy(to, from, n);
+    memcpy(to + n, json.p, json.n);
+    c->json = str_n(to + n, json.n);
+    c->refs = 1;
+    c->labels = (struct object_pair *)(c + 1);
+    c->owners = (struct object_owner *)(void *)(c->labels + c->n_labels);
+    move(&c->ns, from, to);
+    move(&c->name, from, to);
+    move(&c->uid, from, to);
+    for (size_t i = 0; i < c->n_labels; i++) {
+        move(&c->labels[i].key, from, to);
+        move(&c->labels[i].value, from, to);
+    }
+    for (size_t i = 0; i < c->n_owners; i++) {
+        move(&c->owners[i].api_version, from, to);
+        move(&c->owners[i].kind, from, to);
+        move(&c->owners[i].name, from, to);
+        move(&c->owners[i].uid, from, to);
+    }
+    return c;
+}
+
+int object_with_status(const struct object *o, struct str status, uint64_t rv, struct object **ret,
+                       struct err *err)
+{
+    char text[32];
+    struct buf json = BUF_INIT;
+    struct spans spans = {0};
+    struct edit edits[2] = {
+        {o->version,
+         str_n(text, (size_t)snprintf(text, sizeof(text), "\"%llu\"", (unsigned long long)rv))},
+        {o->status, status}};
+
+    FB_ASSERT(o->version.n);
+    if (o->status.n && o->status.p < o->version.p) {
+        edits[1] = edits[0];
+        edits[0] = (struct edit){o->status, status};
+    }
+    splice(&json, o, edits, o->status.n ? 2 : 1, &spans);
+    if (!o->status.n)
+        append_status(&json, status, &spans);
+    if (json.overflow) {
+        buf_done(&json);
+        return err_set(err, ERR_LIMIT, "the object is too large");
+    }
+    *ret = copy_header(o, buf_str(&json));
+    (*ret)->rv = rv;
+    mark(*ret, &spans);
+    buf_done(&json);
+    return 0;
+}
+
+/* What stands before, between and behind status and resourceVersion. */
+static void rest_of(const struct object *o, struct str ret[3])
+{
+    const char *end = o->json.p + o->json.n;
+    struct str a = o->version, b = o->status;
+
+    if (b.p < a.p) {
+        a = o->status;
+        b = o->version;
+    }
+    ret[0] = str_n(o->json.p, (size_t)(a.p - o->json.p));
+    ret[1] = str_n(a.p + a.n, (size_t)(b.p - a.p) - a.n);
+    ret[2] = str_n(b.p + b.n, (size_t)(end - b.p) - b.n);
+}
+
+bool object_is_same_but_status(const struct object *a, const struct object *b)
+{
+    struct str x[3], y[3];
+
+    if (a == b)
+        return true;
+    if (!a->status.n != !b->status.n || !a->version.n != !b->version.n)
+        return false;
+    rest_of(a, x);
+    rest_of(b, y);
+    return str_eq(x[0], y[0]) && str_eq(x[1], y[1]) && str_eq(x[2], y[2]);
 }
 
 int object_from_json(const struct kind *kind, struct str json, struct object **ret, struct err *err)
@@ -154,6 +347,30 @@ json_t *object_tree(const struct object *o)
     return tree;
 }
 
+json_t *object_status(const struct object *o)
+{
+    struct err err;
+    json_t *tree = NULL;
+
+    if (o->status.n && json_parse(o->status, &tree, &err) < 0)
+        FB_ASSERT(!"a stored status is not JSON");
+    return tree;
+}
+
+/* Equal but for the order of members has the same length. */
+bool object_has_status(const struct object *o, struct str bytes, const json_t *status)
+{
+    json_t *was;
+    bool is_same;
+
+    if (o->status.n != bytes.n || str_eq(o->status, bytes))
+        return o->status.n == bytes.n;
+    was = object_status(o);
+    is_same = json_equal(was, status);
+    json_decref(was);
+    return is_same;
+}
+
 struct str object_label(const struct object *o, const char *key)
 {
     for (size_t i = 0; i < o->n_labels; i++)
@@ -182,21 +399,4 @@ const char *object_key(struct str ns, struct str name, char out[OBJECT_KEY_MAX])
 {
     snprintf(out, OBJECT_KEY_MAX, ns.n ? "%.*s/%.*s" : "%.*s%.*s", STR_ARG(ns), STR_ARG(name));
     return out;
-}
-
-void object_view_done(struct object_view *v)
-{
-    object_unref(v->o);
-    json_decref(v->tree);
-    *v = (struct object_view){0};
-}
-
-const json_t *object_view_of(struct object_view *v, const struct object *o)
-{
-    if (v->o != o) {
-        object_view_done(v);
-        v->o = object_ref(o);
-        v->tree = object_tree(o);
-    }
-    return v->tree;
 }

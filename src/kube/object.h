@@ -28,8 +28,10 @@ struct object_owner {
 struct object {
     unsigned refs;
     const struct kind *kind;
-    struct str json; /* canonical bytes; all strs below point into this block */
-    struct str ns;   /* empty for cluster-scoped kinds */
+    struct str json;    /* canonical bytes; all strs below point into this block */
+    struct str status;  /* those of the member status; empty: there is none */
+    struct str version; /* those of metadata.resourceVersion, with quotes; empty: none */
+    struct str ns;      /* empty for cluster-scoped kinds */
     struct str name, uid;
     uint64_t rv;         /* resourceVersion: increases over all objects of one store */
     int64_t generation;  /* 0: the kind has none */
@@ -47,20 +49,22 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
 /* From its own canonical bytes (a store that starts): the same, parsed. */
 int object_from_json(const struct kind *kind, struct str json, struct object **ret,
                      struct err *err);
+/* A new object that is o, which has a resourceVersion, but for the status (canonical bytes of an
+ * object) and the resourceVersion: what is written most often is not decoded. ERR_LIMIT. */
+int object_with_status(const struct object *o, struct str status, uint64_t rv, struct object **ret,
+                       struct err *err);
+/* Whether a and b differ at most in status and resourceVersion. */
+bool object_is_same_but_status(const struct object *a, const struct object *b);
 struct object *object_ref(const struct object *o); /* NULL gives NULL */
 /* Frees with the last reference; NULL is fine; returns NULL. */
 struct object *object_unref(const struct object *o);
 /* A new tree of the whole object, for json_decref; the caller may change it. */
 json_t *object_tree(const struct object *o);
+/* A new tree of the status alone; NULL: there is none. */
+json_t *object_status(const struct object *o);
+/* Whether its status is this one: as a tree, and as canonical bytes in some order of members. */
+bool object_has_status(const struct object *o, struct str bytes, const json_t *status);
 
-/* An object with its decoded tree, kept while the object stays the same: what looks at one several
- * times a second must not decode what has not changed. Zeroed is empty. */
-struct object_view {
-    const struct object *o; /* own reference */
-    json_t *tree;
-};
-const json_t *object_view_of(struct object_view *v, const struct object *o);
-void object_view_done(struct object_view *v);
 struct str object_label(const struct object *o, const char *key); /* STR_NONE: absent */
 /* The owner reference with controller: true, or NULL. */
 const struct object_owner *object_controller(const struct object *o);

@@ -281,6 +281,18 @@ static int remove_now(struct deciding *d)
     return 0;
 }
 
+/* A version in the wanted object is a precondition. */
+static int check_version(struct deciding *d)
+{
+    const char *rv = json_text(d->tree, "metadata.resourceVersion", "");
+    const struct object *cur = d->entry->accepted;
+    uint64_t n;
+
+    if (*rv && (!str_to_u64(str_of(rv), &n) || n != cur->rv))
+        return conflict(d, cur->name, NULL);
+    return 0;
+}
+
 /* d->tree is the wanted object; was the accepted one. Finishes an update of the main resource. */
 static int finish_update(struct deciding *d, const json_t *was)
 {
@@ -293,15 +305,13 @@ static int finish_update(struct deciding *d, const json_t *was)
                                        "metadata.generateName"};
     const struct object *cur = d->entry->accepted;
     const struct kind *k = d->req->kind;
-    const char *uid = json_text(d->tree, "metadata.uid", ""),
-               *rv = json_text(d->tree, "metadata.resourceVersion", "");
-    uint64_t n;
+    const char *uid = json_text(d->tree, "metadata.uid", "");
 
     if (*uid && !str_is(cur->uid, uid))
         return conflict(d, cur->name,
                         "Precondition failed: UID in precondition and UID in object meta differ");
-    if (*rv && (!str_to_u64(str_of(rv), &n) || n != cur->rv))
-        return conflict(d, cur->name, NULL);
+    if (check_version(d) < 0)
+        return -1;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         keep_from(d->tree, was, kept[i]);
     json_object_del(json_object_get(d->tree, "metadata"), "managedFields");
@@ -328,14 +338,11 @@ static int finish_update(struct deciding *d, const json_t *was)
 
 static int finish_status(struct deciding *d, const json_t *was)
 {
-    json_t *next = json_deep_copy(was);
-    const char *rv = json_text(d->tree, "metadata.resourceVersion", "");
-    uint64_t n;
+    json_t *next;
 
-    if (*rv && (!str_to_u64(str_of(rv), &n) || n != d->entry->accepted->rv)) {
-        json_decref(next);
-        return conflict(d, d->entry->accepted->name, NULL);
-    }
+    if (check_version(d) < 0)
+        return -1;
+    next = json_deep_copy(was);
     keep_from(next, d->tree, "status");
     json_decref(d->tree);
     d->tree = next;
@@ -424,6 +431,49 @@ static int apply_patch(struct deciding *d, const json_t *base, json_t **ret)
     return 0;
 }
 
+static int check_name(struct deciding *d)
+{
+    const char *name = json_text(d->tree, "metadata.name", "");
+
+    if (*name && strcmp(name, d->entry->name) != 0)
+        return bad_request(d, "the name of the object does not match the name on the URL");
+    if (!*name)
+        json_put(d->tree, "metadata.name", json_string(d->entry->name));
+    return 0;
+}
+
+/* A whole new status, which is most of what is written: no rule is about it, so the rest of the
+ * object stays as it is, undecoded. */
+static int replace_status(struct deciding *d)
+{
+    const json_t *meta = json_object_get(d->req->tree, "metadata");
+    struct buf bytes = BUF_INIT;
+    struct err err = ERR_INIT;
+    int r = -1;
+
+    d->tree = json_copy((json_t *)(uintptr_t)d->req->tree); /* the checks fill in what is missing */
+    if (json_is_object(meta))
+        json_object_set_new(d->tree, "metadata", json_copy((json_t *)(uintptr_t)meta));
+    if (check_shape(d) < 0 || check_name(d) < 0 || check_version(d) < 0)
+        return -1;
+    json_write(&bytes, json_object_get(d->tree, "status"));
+    if (object_has_status(d->entry->accepted, buf_str(&bytes),
+                          json_object_get(d->tree, "status"))) {
+        unchanged(d);
+        r = 0;
+    } else if (object_with_status(d->entry->accepted, buf_str(&bytes), d->s->accepted_rv + 1,
+                                  &d->out->now, &err) < 0) {
+        bad_request(d, err.msg);
+    } else {
+        d->s->accepted_rv += !d->req->dry_run;
+        d->out->http = 200;
+        d->out->is_change = true;
+        r = 0;
+    }
+    buf_done(&bytes);
+    return r;
+}
+
 static int modify(struct deciding *d)
 {
     const struct store_request *req = d->req;
@@ -439,6 +489,9 @@ static int modify(struct deciding *d)
         d->tree = json_deep_copy(req->tree);
         return create(d);
     }
+    if (req->verb == CLUSTER_UPDATE && !scale && req->subresource &&
+        json_object_get(req->tree, "status"))
+        return replace_status(d);
     was = object_tree(d->entry->accepted);
     if (req->verb == CLUSTER_MERGE_PATCH) {
         base = scale        ? scale_of(req->kind, was)
@@ -467,13 +520,8 @@ static int modify(struct deciding *d)
     patched = json_deep_copy(d->tree);
     json_decref(d->tree);
     d->tree = patched;
-    if (check_shape(d) < 0)
+    if (check_shape(d) < 0 || check_name(d) < 0)
         return -1;
-    if (strcmp(json_text(d->tree, "metadata.name", ""), d->entry->name) != 0) {
-        if (*json_text(d->tree, "metadata.name", ""))
-            return bad_request(d, "the name of the object does not match the name on the URL");
-        json_put(d->tree, "metadata.name", json_string(d->entry->name));
-    }
     return req->subresource ? finish_status(d, was) : finish_update(d, was);
 }
 

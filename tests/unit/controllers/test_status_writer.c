@@ -50,17 +50,15 @@ static struct object *stored(int rv, const char *phase)
 
 static bool say(struct status_writer *w, struct object *o, const char *phase)
 {
-    AUTO_JSON json_t *tree = object_tree(o);
-
-    return status_say(w, o, tree, json_pack("{s:s}", "phase", phase));
+    return status_say(w, o, json_pack("{s:s}", "phase", phase));
 }
 
 static const char *newest(struct status_writer *w, struct object *o)
 {
     static char text[40];
-    AUTO_JSON json_t *tree = object_tree(o);
+    AUTO_JSON json_t *status = status_newest(w, o);
 
-    snprintf(text, sizeof(text), "%s", json_text(status_newest(w, o, tree), "phase", "?"));
+    snprintf(text, sizeof(text), "%s", json_text(status, "phase", "?"));
     return text;
 }
 
