@@ -19,6 +19,7 @@
 #include "net/loop.h"
 
 struct cluster;
+struct correlator;
 
 enum cluster_event { CLUSTER_ADDED, CLUSTER_MODIFIED, CLUSTER_DELETED };
 
@@ -66,6 +67,9 @@ struct cluster {
     /* Embedded: first address (host order) of our /20 of Service addresses, from which admission
      * assigns clusterIP; 0 where the cluster does that itself. */
     uint32_t service_block;
+    /* What event_emit remembers: made and freed by who makes the cluster (correlator.h), freed when
+     * no write is answered any more. NULL where nobody emits events. */
+    struct correlator *events;
 };
 
 /* Borrowed until the next turn of the loop, or NULL. */

@@ -1,19 +1,30 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Events, correlated as client-go does it: the same source, object, reason and message within the
- * hour raise the count of one Event instead of making another. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kube/events.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "kube/reconciler.h"
+#include "kube/correlator.h"
 
-static void ignore_result(void *arg, const struct object *now, const struct err *err)
+#define MESSAGE_MAX 1024 /* bytes, as events.k8s.io has it */
+#define COMBINED "(combined from similar events): "
+
+static void on_created(void *arg, const struct object *now, const struct err *err)
+{
+    struct observed *seen = arg;
+
+    (void)now;
+    (void)err; /* refused: the next one tries again, with its count */
+    seen->as.is_pinned = false;
+}
+
+static void on_counted(void *arg, const struct object *now, const struct err *err)
 {
     (void)arg;
     (void)now;
-    (void)err; /* an event that cannot be written costs nothing but itself */
+    (void)err;
 }
 
 static json_t *reference(const struct object *about)
@@ -26,50 +37,89 @@ static json_t *reference(const struct object *about)
                      "resourceVersion", json_fmt("%llu", (unsigned long long)about->rv));
 }
 
+/* Its first MESSAGE_MAX bytes, in whole characters. */
+static struct str cut(struct str s)
+{
+    size_t n = s.n > MESSAGE_MAX ? MESSAGE_MAX : s.n;
+
+    while (n < s.n && n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+        n--;
+    return str_n(s.p, n);
+}
+
+/* What was counted by a run before this one. */
+static int64_t stored_count(const struct object *event)
+{
+    AUTO_JSON json_t *tree = object_tree(event);
+
+    return json_int(tree, "count", 1);
+}
+
+static struct observed *observe(struct cluster *c, const char *component,
+                                const struct object *about, const char *type, const char *reason,
+                                struct str message)
+{
+    struct buf group = BUF_INIT;
+    struct observed *seen;
+
+    buf_printf(&group, "%s|%s|%.*s|%.*s|%.*s|%s|%s", component, about->kind->kind,
+               STR_ARG(about->ns), STR_ARG(about->name), STR_ARG(about->uid), type, reason);
+    seen = correlator_observe(c->events, buf_str(&group), message, loop_mono_ns(c->loop) / 1000000);
+    buf_done(&group);
+    return seen;
+}
+
 void event_emit(struct cluster *c, const char *component, const struct object *about,
                 enum event_type type, const char *reason, const char *fmt, ...)
 {
-    int64_t now = loop_wall_ms(c->loop);
     struct str ns = about->ns.n ? about->ns : STR("default");
     const char *type_text = type == EVENT_WARNING ? "Warning" : "Normal";
-    char when[TIME_TEXT_MAX], name[330];
-    struct buf message = BUF_INIT, id = BUF_INIT;
+    char first[TIME_TEXT_MAX], last[TIME_TEXT_MAX], name[330];
+    struct buf said = BUF_INIT, message = BUF_INIT;
     const struct object *was;
+    struct observed *seen;
     AUTO_JSON json_t *tree = NULL;
+    bool is_there;
     va_list ap;
 
-    time_rfc3339(now, when);
     va_start(ap, fmt);
-    buf_vprintf(&message, fmt, ap);
+    buf_vprintf(&said, fmt, ap);
     va_end(ap);
-    if (message.n > 1024)
-        message.n = 1024;
-    buf_printf(&id, "%s|%.*s|%s|%s|%.*s", component, STR_ARG(about->uid), type_text, reason,
-               STR_ARG(buf_str(&message)));
+    seen = observe(c, component, about, type_text, reason, buf_str(&said));
+    buf_printf(&message, "%s%.*s", seen->is_combined ? COMBINED : "", STR_ARG(buf_str(&said)));
     snprintf(name, sizeof(name), "%.*s.%016llx", STR_ARG(about->name),
-             (unsigned long long)str_hash(buf_str(&id)));
+             (unsigned long long)seen->as.id);
     was = cluster_get(c, KIND_EVENT, ns, str_of(name));
-    if (was) {
-        AUTO_JSON json_t *old = object_tree(was);
-
-        tree = json_pack("{s:I,s:s}", "count", (json_int_t)json_int(old, "count", 1) + 1,
-                         "lastTimestamp", when);
+    is_there = was || seen->as.is_pinned;
+    if (seen->count == 0) {
+        seen->first_ms = was ? was->created_ms : loop_wall_ms(c->loop);
+        seen->count = was ? stored_count(was) : 0;
+    }
+    seen->count++;
+    time_rfc3339(seen->first_ms, first);
+    time_rfc3339(loop_wall_ms(c->loop), last);
+    if (is_there) {
+        tree = json_pack("{s:I,s:s}", "count", (json_int_t)seen->count, "lastTimestamp", last);
+        if (seen->is_combined)
+            json_put(tree, "message", json_str_new(cut(buf_str(&message))));
     } else {
-        tree = json_pack("{s:s,s:s,s:{s:s,s:o},s:o,s:s,s:o,s:s,s:{s:s},s:s,s:s,s:s,s:i}",
-                         "apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
-                         json_str_new(ns), "involvedObject", reference(about), "reason", reason,
-                         "message", json_str_new(buf_str(&message)), "type", type_text, "source",
-                         "component", component, "reportingComponent", component, "firstTimestamp",
-                         when, "lastTimestamp", when, "count", 1);
+        tree =
+            json_pack("{s:s,s:s,s:{s:s,s:o},s:o,s:s,s:o,s:s,s:{s:s},s:s,s:s,s:s,s:I}", "apiVersion",
+                      "v1", "kind", "Event", "metadata", "name", name, "namespace",
+                      json_str_new(ns), "involvedObject", reference(about), "reason", reason,
+                      "message", json_str_new(cut(buf_str(&message))), "type", type_text, "source",
+                      "component", component, "reportingComponent", component, "firstTimestamp",
+                      first, "lastTimestamp", last, "count", (json_int_t)seen->count);
+        seen->as.is_pinned = true;
     }
     cluster_write(c,
-                  &(struct cluster_write){.verb = was ? CLUSTER_MERGE_PATCH : CLUSTER_CREATE,
+                  &(struct cluster_write){.verb = is_there ? CLUSTER_MERGE_PATCH : CLUSTER_CREATE,
                                           .kind = KIND_EVENT,
                                           .ns = ns,
                                           .name = str_of(name),
                                           .tree = tree,
                                           .manager = component},
-                  ignore_result, NULL);
+                  is_there ? on_counted : on_created, seen);
+    buf_done(&said);
     buf_done(&message);
-    buf_done(&id);
 }

@@ -10,6 +10,7 @@
 #define FB_KUBE_RECONCILER_H
 
 #include "kube/cluster.h"
+#include "kube/events.h"
 
 struct reconciler;
 struct pass; /* one run for one key */
@@ -53,14 +54,5 @@ const char *pass_failure(const struct pass *p);
 void pass_requeue_after(struct pass *p, int64_t ms); /* the earliest of several counts */
 /* The pass failed: log once, back off, run again. */
 __attribute__((format(printf, 2, 3))) void pass_fail(struct pass *p, const char *fmt, ...);
-
-/* Events (kube-api.md 17): same object, reason and message within an hour: count goes up. Namespace
- * default for cluster-scoped objects. Written outside the key's tracking: an event never holds a
- * pass. */
-enum event_type { EVENT_NORMAL, EVENT_WARNING };
-__attribute__((format(printf, 6, 7))) void event_emit(struct cluster *c, const char *component,
-                                                      const struct object *about,
-                                                      enum event_type type, const char *reason,
-                                                      const char *fmt, ...);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "kube/correlator.h"
 #include "kube/status.h"
 #include "store/store_int.h"
 
@@ -552,11 +553,24 @@ struct cluster *store_cluster(struct store *s)
 
 /* --- life --- */
 
+/* An event lives an hour after it was last counted. */
+static bool is_expired(const struct object *event, int64_t now)
+{
+    AUTO_JSON json_t *tree = NULL;
+    int64_t last = event->created_ms;
+
+    if (now - event->created_ms <= EVENT_TTL_MS)
+        return false;
+    tree = object_tree(event);
+    time_parse(str_of(json_text(tree, "lastTimestamp", "")), &last);
+    return now - last > EVENT_TTL_MS;
+}
+
 static void expire_event(void *arg, const struct object *o)
 {
     struct store *s = arg;
 
-    if (loop_wall_ms(s->o.loop) - o->created_ms > EVENT_TTL_MS)
+    if (is_expired(o, loop_wall_ms(s->o.loop)))
         store_submit(s,
                      &(struct store_request){.verb = CLUSTER_DELETE,
                                              .kind = o->kind,
@@ -582,7 +596,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
     struct store *s = mem_zalloc(sizeof(*s));
     int r = 0;
 
-    s->cluster = (struct cluster){&cluster_ops, o->loop, o->service_block};
+    s->cluster = (struct cluster){&cluster_ops, o->loop, o->service_block, correlator_new()};
     s->o = *o;
     if (o->seed)
         rng_seed(&s->rng, o->seed);
@@ -654,6 +668,7 @@ void store_close(struct store *s)
         s->first = next;
     }
     give_replies(s);
+    correlator_free(s->cluster.events);
     /* what is posted looks at it once more; a simulated loop drops what is posted */
     if (loop_uv(s->o.loop))
         loop_post(s->o.loop, free, s);
