@@ -140,32 +140,6 @@ static void post_commit(struct store *s)
     loop_post(s->o.loop, commit_queued, s);
 }
 
-static void drop_oldest(struct store *s)
-{
-    struct history_item *h = &s->history[s->history_at];
-
-    s->oldest_rv = h->e.rv;
-    s->history_bytes -= h->e.now->json.n;
-    object_unref(h->e.was);
-    object_unref(h->e.now);
-    s->history_at = (s->history_at + 1) % HISTORY_MAX;
-    s->history_n--;
-}
-
-static void remember(struct store *s, const struct store_event *e)
-{
-    struct history_item *h;
-
-    while (s->history_n == HISTORY_MAX || (s->history_n > 0 && s->history_bytes > HISTORY_BYTES))
-        drop_oldest(s);
-    s->history_bytes += e->now->json.n;
-    h = &s->history[(s->history_at + s->history_n++) % HISTORY_MAX];
-    h->e = *e;
-    object_ref(e->was);
-    object_ref(e->now);
-    h->at_ms = loop_wall_ms(s->o.loop);
-}
-
 static void dispatch(struct store *s, const struct store_event *e)
 {
     struct list *head = &s->subscribers[e->kind];
@@ -208,7 +182,7 @@ static void apply(struct store *s, struct change *c)
     c->entry->committed = c->now ? object_ref(c->now) : NULL;
     s->committed_rv = c->rv;
     if (e.now && (was || c->now)) {
-        remember(s, &e);
+        history_add(&s->history, &e, loop_wall_ms(s->o.loop));
         s->is_dispatching = true;
         dispatch(s, &e);
         s->is_dispatching = false;
@@ -423,15 +397,7 @@ void store_unsubscribe(struct store *s, enum kind_id kind, store_watch_fn *fn, v
 
 int store_replay(struct store *s, enum kind_id kind, uint64_t rv, store_watch_fn *fn, void *arg)
 {
-    if (rv < s->oldest_rv)
-        return ERR_GONE;
-    for (size_t i = 0; i < s->history_n; i++) {
-        struct history_item *h = &s->history[(s->history_at + i) % HISTORY_MAX];
-
-        if (h->e.rv > rv && h->e.kind == kind)
-            fn(arg, &h->e);
-    }
-    return 0;
+    return history_replay(&s->history, kind, rv, fn, arg);
 }
 
 /* --- struct cluster --- */
@@ -583,10 +549,8 @@ static void expire_event(void *arg, const struct object *o)
 static void on_sweep(void *arg)
 {
     struct store *s = arg;
-    int64_t now = loop_wall_ms(s->o.loop);
 
-    while (s->history_n > 0 && now - s->history[s->history_at].at_ms > HISTORY_MS)
-        drop_oldest(s);
+    history_age(&s->history, loop_wall_ms(s->o.loop));
     store_each(s, KIND_EVENT, STR_NONE, NULL, expire_event, s);
     loop_timer_start(&s->sweep, 60000);
 }
@@ -605,7 +569,6 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
     list_init(&s->replies);
     for (int i = 0; i < KIND_COUNT; i++)
         list_init(&s->subscribers[i]);
-    s->history = mem_array(HISTORY_MAX, sizeof(*s->history));
     loop_timer_init(&s->sweep, o->loop, on_sweep, s);
     s->accepted_rv = s->committed_rv = 1000; /* 0 and small numbers have meanings of their own */
     if (o->dir) {
@@ -613,7 +576,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
         if (r == 0)
             r = db_load(s->db, s, err);
     }
-    s->oldest_rv = s->accepted_rv = s->committed_rv;
+    s->history.oldest_rv = s->accepted_rv = s->committed_rv;
     if (r < 0) {
         store_close(s);
         return r;
@@ -645,9 +608,7 @@ void store_close(struct store *s)
     store_drain(s);
     if (s->db)
         db_close(s->db);
-    while (s->history_n > 0)
-        drop_oldest(s);
-    free(s->history);
+    history_done(&s->history);
     for (int i = 0; i < KIND_COUNT; i++) {
         for (size_t k = 0; k < s->kinds[i].n; k++)
             free_entry(s->kinds[i].items[k]);

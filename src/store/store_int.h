@@ -5,6 +5,7 @@
 #define FB_STORE_STORE_INT_H
 
 #include "base/table.h"
+#include "store/history.h"
 #include "store/store.h"
 
 struct entry {
@@ -42,11 +43,6 @@ struct subscriber {
     bool is_synced, is_removed;
 };
 
-struct history_item {
-    struct store_event e; /* owns references to was and now */
-    int64_t at_ms;
-};
-
 struct db;
 
 struct store {
@@ -54,21 +50,17 @@ struct store {
     struct store_options o;
     struct rng rng;
     struct index kinds[KIND_COUNT];
-    uint64_t accepted_rv, committed_rv, oldest_rv;
+    uint64_t accepted_rv, committed_rv;
     struct change *first, *last; /* queued, not given to the database yet */
     struct change *flying;       /* given to it */
     struct list replies;         /* answers that need no commit */
     bool is_commit_posted, is_reply_posted, is_closing, is_dispatching;
     struct list subscribers[KIND_COUNT];
-    struct history_item *history; /* ring */
-    size_t history_at, history_n, history_bytes;
+    struct history history;
     struct loop_timer sweep;
     struct db *db;
 };
 
-#define HISTORY_MAX 10000
-#define HISTORY_MS 300000
-#define HISTORY_BYTES ((size_t)16 << 20) /* of the objects' JSON */
 #define EVENT_TTL_MS 3600000
 
 struct entry *index_find(struct store *s, enum kind_id kind, struct str ns, struct str name,

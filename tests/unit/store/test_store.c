@@ -248,28 +248,63 @@ static void history_is_compacted_and_says_gone(void **state)
     buf_clear(&f->said);
 }
 
+static void history_grows_to_its_bound_and_loses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t spans[] = {1, 63, 64, 65, 1000, 9999, 10000};
+    uint64_t newest;
+
+    create(f, "a", "0");
+    said_is(f, "201 ");
+    for (int i = 1; i <= 10500; i++) {
+        char v[16];
+
+        snprintf(v, sizeof(v), "%d", i);
+        update(f, "a", v, NULL);
+        loop_run_for(f->loop, 1);
+        if (i == 100) { /* still growing */
+            buf_clear(&f->said);
+            assert_int_equal(
+                store_replay(f->store, KIND_CONFIGMAP, store_revision(f->store) - 100, on_watch, f),
+                0);
+            assert_int_equal(f->said.n, 100 * strlen("MODIFIED:a "));
+        }
+    }
+    newest = store_revision(f->store);
+    for (size_t i = 0; i < ARRAY_LEN(spans); i++) {
+        buf_clear(&f->said);
+        assert_int_equal(store_replay(f->store, KIND_CONFIGMAP, newest - spans[i], on_watch, f), 0);
+        assert_int_equal(f->said.n, spans[i] * strlen("MODIFIED:a "));
+    }
+    assert_int_equal(store_replay(f->store, KIND_CONFIGMAP, newest - 10001, on_watch, f), ERR_GONE);
+    buf_clear(&f->said);
+}
+
 static void history_has_a_bound_in_bytes(void **state)
 {
     struct fixture *f = *state;
     uint64_t from;
-    char *v = mem_alloc(200001);
+    char *v = mem_alloc(100001);
 
-    memset(v, 'x', 200000);
-    v[200000] = '\0';
+    memset(v, 'x', 100000);
+    v[100000] = '\0';
     create(f, "a", "1");
     said_is(f, "201 ");
     from = store_revision(f->store);
-    for (int i = 0; i < 90; i++) { /* 18 MB within a second */
+    for (int i = 0; i < 60; i++) { /* 6 MB within a second, of which 4 MiB are kept */
         v[i] = 'y';
         update(f, "a", v, NULL);
         loop_run_for(f->loop, 10);
     }
     free(v);
-    buf_clear(&f->said);
     assert_int_equal(store_replay(f->store, KIND_CONFIGMAP, from, on_watch, f), ERR_GONE);
-    /* the newest are there */
-    assert_int_equal(
-        store_replay(f->store, KIND_CONFIGMAP, store_revision(f->store) - 10, on_watch, f), 0);
+    /* the newest are there, as many as fit */
+    for (uint64_t n = 0; n < 60; n++) {
+        buf_clear(&f->said);
+        assert_int_equal(
+            store_replay(f->store, KIND_CONFIGMAP, store_revision(f->store) - n, on_watch, f),
+            n <= 41 ? 0 : ERR_GONE);
+    }
     buf_clear(&f->said);
 }
 
@@ -365,6 +400,7 @@ int main(void)
         T(a_finalizer_keeps_the_object_until_it_is_taken_away),
         T(a_watch_sees_every_change_once_and_in_order_and_may_be_replayed),
         T(history_is_compacted_and_says_gone),
+        T(history_grows_to_its_bound_and_loses_nothing),
         T(history_has_a_bound_in_bytes),
         T(one_seed_gives_one_uid),
         cmocka_unit_test(what_was_answered_is_there_after_opening_again),
