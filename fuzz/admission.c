@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Any object of any served kind through admission as a create and as an update of itself, through
- * the versions it is served in, and a collector into a pod. */
+ * the versions it is served in, a collector into a pod, and a pod under a LimitRange. */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "codec/yaml.h"
 #include "kube/inject.h"
+#include "kube/limit_range.h"
 #include "kube/validate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -63,6 +64,24 @@ static void inject(const struct kind *k, const json_t *o)
     object_unref(collector);
 }
 
+/* Any LimitRange over a pod, and any pod under a LimitRange. */
+static void limit(const struct kind *k, json_t *o)
+{
+    AUTO_JSON json_t *pod = json_pack("{s:{s:s},s:{s:[{s:s,s:{s:{s:s}}}]}}", "metadata", "name",
+                                      "p", "spec", "containers", "name", "c", "resources", "limits",
+                                      "cpu", "1"),
+                     *range = json_pack("[{s:s,s:{s:s},s:{s:s}},{s:s,s:{s:s}}]", "type",
+                                        "Container", "default", "cpu", "1", "maxLimitRequestRatio",
+                                        "cpu", "2", "type", "Pod", "max", "cpu", "3");
+    json_t *limits = k->id == KIND_POD ? range : json_at(o, "spec.limits"),
+           *on = k->id == KIND_POD ? o : pod;
+    struct buf why = BUF_INIT;
+
+    limit_range_default(limits, on);
+    limit_range_admits(limits, on, &why);
+    buf_done(&why);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     const struct kind_alias *alias = NULL;
@@ -83,6 +102,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     admitted(k, ADMIT_UPDATE, o, was);
     if (k->id == KIND_OTELCOLLECTOR)
         inject(k, o);
+    if (k->id == KIND_POD || k->id == KIND_LIMITRANGE)
+        limit(k, o);
     for (const struct kind_alias *a = k->aliases; a && a->version; a++)
         if (a->from_stored)
             a->from_stored(o);

@@ -280,6 +280,42 @@ const struct column replicaset_columns[] = {
     {"Selector", .cell = workload_selector, .wide = true},
     {0}};
 
+const struct column statefulset_columns[] = {
+    NAME_COLUMN,
+    {"Ready", .cell = deployment_ready},
+    AGE_COLUMN,
+    {"Containers", .cell = template_containers, .wide = true},
+    {"Images", .cell = template_images, .wide = true},
+    {0}};
+
+CELL(revision_controller)
+{
+    const json_t *owner;
+    size_t i;
+
+    (void)now_ms;
+    json_array_foreach (json_at(o, "metadata.ownerReferences"), i, owner) {
+        const char *version = json_text(owner, "apiVersion", ""), *slash = strchr(version, '/');
+        const char *kind = json_text(owner, "kind", "");
+
+        if (!json_bool(owner, "controller", false))
+            continue;
+        for (; *kind; kind++)
+            buf_add_char(out, *kind | 0x20);
+        if (slash)
+            buf_printf(out, ".%.*s", (int)(slash - version), version);
+        buf_printf(out, "/%s", json_text(owner, "name", ""));
+        return;
+    }
+    buf_add_cstr(out, "<none>");
+}
+
+const struct column controllerrevision_columns[] = {NAME_COLUMN,
+                                                    {"Controller", .cell = revision_controller},
+                                                    {"Revision", "integer", .path = ".revision"},
+                                                    AGE_COLUMN,
+                                                    {0}};
+
 /* --- services --- */
 
 CELL(service_type)
@@ -570,6 +606,8 @@ const struct column event_columns[] = {
 
 const struct column lease_columns[] = {
     NAME_COLUMN, {"Holder", .path = ".spec.holderIdentity"}, AGE_COLUMN, {0}};
+const struct column limitrange_columns[] = {
+    NAME_COLUMN, {"Created At", .path = ".metadata.creationTimestamp"}, {0}};
 const struct column crd_columns[] = {
     NAME_COLUMN, {"Created At", .path = ".metadata.creationTimestamp"}, {0}};
 

@@ -29,10 +29,10 @@ const json_t *jsonpath_first(const json_t *o, const char *path);
 
 extern const struct column namespace_columns[], node_columns[], pod_columns[], service_columns[],
     endpoints_columns[], secret_columns[], configmap_columns[], event_columns[],
-    serviceaccount_columns[], deployment_columns[], replicaset_columns[], hpa_columns[],
-    ingress_columns[], lease_columns[], endpointslice_columns[], crd_columns[],
-    inferenceservice_columns[], runtime_columns[], scaledobject_columns[],
-    scaledobject_columns_new[], triggerauth_columns[], clustertriggerauth_columns[],
-    collector_columns[];
+    serviceaccount_columns[], limitrange_columns[], deployment_columns[], replicaset_columns[],
+    statefulset_columns[], controllerrevision_columns[], hpa_columns[], ingress_columns[],
+    lease_columns[], endpointslice_columns[], crd_columns[], inferenceservice_columns[],
+    runtime_columns[], scaledobject_columns[], scaledobject_columns_new[], triggerauth_columns[],
+    clustertriggerauth_columns[], collector_columns[];
 
 #endif

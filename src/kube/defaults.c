@@ -177,6 +177,59 @@ void default_replicaset(json_t *o)
     default_template(spec);
 }
 
+void default_statefulset(json_t *o)
+{
+    json_t *spec = child(o, "spec"), *status = child(o, "status"), *keep, *claim;
+    json_t *strategy = child(spec, "updateStrategy");
+    size_t i;
+
+    def_int(status, "replicas", 0);
+    def_int(status, "availableReplicas", 0);
+    def_int(spec, "replicas", 1);
+    def_int(spec, "revisionHistoryLimit", 10);
+    def_text(spec, "podManagementPolicy", "OrderedReady");
+    def_text(strategy, "type", "RollingUpdate");
+    if (strcmp(json_text(strategy, "type", ""), "RollingUpdate") == 0)
+        def_int(child(strategy, "rollingUpdate"), "partition", 0);
+    keep = child(spec, "persistentVolumeClaimRetentionPolicy");
+    def_text(keep, "whenDeleted", "Retain");
+    def_text(keep, "whenScaled", "Retain");
+    json_array_foreach (json_object_get(spec, "volumeClaimTemplates"), i, claim) {
+        def_text(claim, "apiVersion", "v1");
+        def_text(claim, "kind", "PersistentVolumeClaim");
+        def_text(child(claim, "spec"), "volumeMode", "Filesystem");
+        def_text(child(claim, "status"), "phase", "Pending");
+    }
+    default_template(spec);
+}
+
+/* Of what is not there: a limit is the maximum, a request the limit, else the minimum. */
+void default_limitrange(json_t *o)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach (json_at(o, "spec.limits"), i, item) {
+        static const char *const maps[] = {"max", "min", "default", "defaultRequest",
+                                           "maxLimitRequestRatio"};
+        json_t *limits, *requests;
+
+        for (size_t k = 0; k < ARRAY_LEN(maps); k++)
+            canonical_quantities(json_object_get(item, maps[k]));
+        if (strcmp(json_text(item, "type", ""), "Container") != 0)
+            continue;
+        limits = child(item, "default");
+        requests = child(item, "defaultRequest");
+        json_object_update_missing(limits, json_object_get(item, "max"));
+        json_object_update_missing(requests, limits);
+        json_object_update_missing(requests, json_object_get(item, "min"));
+        if (json_object_size(limits) == 0)
+            json_object_del(item, "default");
+        if (json_object_size(requests) == 0)
+            json_object_del(item, "defaultRequest");
+    }
+}
+
 void default_service(json_t *o)
 {
     json_t *spec = child(o, "spec"), *p;

@@ -12,6 +12,8 @@ void default_service(json_t *o);
 void default_secret(json_t *o);
 void default_deployment(json_t *o);
 void default_replicaset(json_t *o);
+void default_statefulset(json_t *o);
+void default_limitrange(json_t *o);
 void default_hpa(json_t *o);
 void default_inferenceservice(json_t *o);
 /* HPA v2 <-> v1, in place. */

@@ -39,6 +39,26 @@ static void one_of(struct field_errors *e, const json_t *o, const char *path,
 
 /* --- pods and workloads --- */
 
+static void check_resources(struct field_errors *e, const json_t *c, const char *path, size_t i)
+{
+    const json_t *requests = json_at(c, "resources.requests"),
+                 *limits = json_at(c, "resources.limits"), *v;
+    AUTO_FREE char *field = mem_printf("%s[%zu].resources.requests", path, i);
+    const char *key;
+
+    json_object_foreach ((json_t *)(uintptr_t)requests, key, v) {
+        struct quantity request, limit;
+        char x[64], y[64];
+
+        if (quantity_parse(json_strv(v), &request, NULL) == 0 &&
+            quantity_parse(json_strv(json_object_get(limits, key)), &limit, NULL) == 0 &&
+            request.nano > limit.nano)
+            field_error(e, "FieldValueInvalid", field,
+                        "Invalid value: \"%s\": must be less than or equal to %s limit of %s",
+                        quantity_text(&request, x), key, quantity_text(&limit, y));
+    }
+}
+
 static void check_containers(struct field_errors *e, const json_t *spec, const char *base)
 {
     const json_t *list = json_object_get(spec, "containers"), *c;
@@ -60,6 +80,7 @@ static void check_containers(struct field_errors *e, const json_t *spec, const c
             field_error(e, "FieldValueRequired", name, "Required value");
         if (!*json_text(c, "image", ""))
             field_error(e, "FieldValueRequired", image, "Required value");
+        check_resources(e, c, path, i);
         for (size_t k = 0; k < i; k++)
             if (strcmp(json_text(json_array_get(list, k), "name", ""), json_text(c, "name", "?")) ==
                 0)
@@ -79,16 +100,15 @@ void validate_pod(const json_t *o, const json_t *was, struct field_errors *e)
     not_negative(e, o, "spec.terminationGracePeriodSeconds");
 }
 
-void validate_workload(const json_t *o, const json_t *was, struct field_errors *e)
+/* What all kinds with a selector and a template have in common. */
+static void check_workload(const json_t *o, struct field_errors *e)
 {
-    static const char *const types[] = {"Recreate", "RollingUpdate", NULL};
     const json_t *selector = json_at(o, "spec.selector");
     struct selector *s = NULL;
     struct err err = ERR_INIT;
 
     not_negative(e, o, "spec.replicas");
     not_negative(e, o, "spec.minReadySeconds");
-    one_of(e, o, "spec.strategy.type", types);
     check_containers(e, json_at(o, "spec.template.spec"), "spec.template.spec");
     if (json_object_size(selector) == 0) {
         field_error(e, "FieldValueRequired", "spec.selector", "Required value");
@@ -99,8 +119,114 @@ void validate_workload(const json_t *o, const json_t *was, struct field_errors *
                     "Invalid value: `selector` does not match template `labels`");
     }
     selector_free(s);
-    if (was && !json_equal(json_at(was, "spec.selector"), selector))
+}
+
+void validate_workload(const json_t *o, const json_t *was, struct field_errors *e)
+{
+    static const char *const types[] = {"Recreate", "RollingUpdate", NULL};
+
+    one_of(e, o, "spec.strategy.type", types);
+    check_workload(o, e);
+    if (was && !json_equal(json_at(was, "spec.selector"), json_at(o, "spec.selector")))
         field_error(e, "FieldValueInvalid", "spec.selector", "Invalid value: field is immutable");
+}
+
+/* --- StatefulSets and their revisions --- */
+
+static void one_of_two(struct field_errors *e, const json_t *o, const char *path, const char *first,
+                       const char *second)
+{
+    const char *v = json_text(o, path, "");
+
+    if (strcmp(v, first) != 0 && strcmp(v, second) != 0)
+        field_error(e, "FieldValueInvalid", path, "Invalid value: \"%s\": must be '%s' or '%s'", v,
+                    first, second);
+}
+
+/* At most one of several pods, and never none, is what it means to replace them in order. */
+static void check_max_unavailable(const json_t *o, struct field_errors *e)
+{
+    const char *path = "spec.updateStrategy.rollingUpdate.maxUnavailable";
+    const json_t *v = json_at(o, path);
+    struct str s = json_strv(v);
+    int64_t n = 0;
+
+    if (!v || json_is_null(v))
+        return;
+    if (json_is_integer(v))
+        n = json_integer_value(v);
+    else if (!s.n || s.p[s.n - 1] != '%' || !str_to_i64((struct str){s.p, s.n - 1}, &n) || n > 100)
+        n = 0;
+    if (n < 1)
+        field_error(e, "FieldValueInvalid", path,
+                    "Invalid value: must be a number from 1 on or a percentage from \"1%%\" to "
+                    "\"100%%\"");
+}
+
+/* The spec without what may change. */
+static json_t *fixed_part(const json_t *o)
+{
+    static const char *const free_fields[] = {"replicas",
+                                              "ordinals",
+                                              "template",
+                                              "updateStrategy",
+                                              "revisionHistoryLimit",
+                                              "persistentVolumeClaimRetentionPolicy",
+                                              "minReadySeconds"};
+    json_t *spec = json_copy(json_object_get(o, "spec"));
+
+    for (size_t i = 0; i < ARRAY_LEN(free_fields); i++)
+        json_object_del(spec, free_fields[i]);
+    return spec;
+}
+
+void validate_statefulset(const json_t *o, const json_t *was, struct field_errors *e)
+{
+    static const char *const policies[] = {"Always", NULL}, *const keep[] = {"Delete", "Retain",
+                                                                             NULL};
+    AUTO_JSON json_t *now = fixed_part(o), *before = was ? fixed_part(was) : NULL;
+
+    check_workload(o, e);
+    not_negative(e, o, "spec.ordinals.start");
+    not_negative(e, o, "spec.revisionHistoryLimit");
+    not_negative(e, o, "spec.updateStrategy.rollingUpdate.partition");
+    one_of_two(e, o, "spec.podManagementPolicy", "OrderedReady", "Parallel");
+    one_of_two(e, o, "spec.updateStrategy.type", "RollingUpdate", "OnDelete");
+    if (strcmp(json_text(o, "spec.updateStrategy.type", ""), "OnDelete") == 0 &&
+        json_is_object(json_at(o, "spec.updateStrategy.rollingUpdate")))
+        field_error(e, "FieldValueInvalid", "spec.updateStrategy.rollingUpdate",
+                    "Invalid value: only allowed for updateStrategy 'RollingUpdate'");
+    check_max_unavailable(o, e);
+    one_of(e, o, "spec.template.spec.restartPolicy", policies);
+    one_of(e, o, "spec.persistentVolumeClaimRetentionPolicy.whenDeleted", keep);
+    one_of(e, o, "spec.persistentVolumeClaimRetentionPolicy.whenScaled", keep);
+    if (before && !json_equal(now, before))
+        field_error(e, "FieldValueForbidden", "spec",
+                    "Forbidden: updates to statefulset spec for fields other than 'replicas', "
+                    "'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
+                    "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
+}
+
+void statefulset_warnings(const json_t *o, struct buf *out)
+{
+    const json_t *claims = json_at(o, "spec.volumeClaimTemplates"), *claim;
+    size_t i;
+
+    json_array_foreach ((json_t *)(uintptr_t)claims, i, claim)
+        buf_printf(out,
+                   "spec.volumeClaimTemplates[%zu]: no PersistentVolumeClaim is made here, an "
+                   "emptyDir \"%s\" stands in its place; no volume is mounted: containers see "
+                   "this machine's files, so name a directory by $(POD_NAME)\n",
+                   i, json_text(claim, "metadata.name", ""));
+}
+
+void validate_controllerrevision(const json_t *o, const json_t *was, struct field_errors *e)
+{
+    not_negative(e, o, "revision");
+    if (!json_object_get(o, "data"))
+        field_error(e, "FieldValueRequired", "data", "Required value");
+    if (was && !json_equal(json_object_get(was, "data"), json_object_get(o, "data")))
+        field_error(e, "FieldValueInvalid", "data", "Invalid value: field is immutable");
 }
 
 void validate_service(const json_t *o, const json_t *was, struct field_errors *e)

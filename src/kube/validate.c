@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "kube/inject.h"
+#include "kube/limit_range.h"
 #include "kube/rules.h"
 #include "kube/schema.h"
 
@@ -170,6 +171,7 @@ static void mutate(struct cluster *c, const struct kind *k, enum admit_op op, js
     if (k->id == KIND_POD && op == ADMIT_CREATE) {
         mutate_pod(c, obj);
         inject_collector(c, obj);
+        limit_ranges_default(c, obj);
         k->defaults(obj); /* of what came in */
     }
 }
@@ -221,7 +223,11 @@ int admit(struct cluster *c, const struct kind *k, enum admit_op op, json_t *obj
         d->reason = "Invalid";
         return ERR_INVALID;
     }
-    if (k->id == KIND_INFERENCESERVICE)
+    if (k->id == KIND_POD && op == ADMIT_CREATE)
+        r = limit_ranges_check(c, obj, d);
+    else if (k->id == KIND_STATEFULSET)
+        statefulset_warnings(obj, &d->warnings);
+    else if (k->id == KIND_INFERENCESERVICE)
         r = webhook_inferenceservice(obj, was, d);
     else if (k->id == KIND_OTELCOLLECTOR)
         r = webhook_collector(obj, was, d);

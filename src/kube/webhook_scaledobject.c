@@ -3,6 +3,7 @@
  * The admission webhook of KEDA: the rules (autoscale/keda_valid.h) with what they look at. */
 #include "autoscale/keda_valid.h"
 #include "base/mem.h"
+#include "kube/limit_range.h"
 #include "kube/rules.h"
 
 #define HOOK "admission webhook \"vscaledobject.kb.io\" denied the request: "
@@ -34,18 +35,22 @@ static void compare_hpa(void *arg, const struct object *o)
     keda_admit_hpa(x->so, hpa, x->refusal);
 }
 
-/* Of a Deployment, as far as it is there already. */
+/* Of a Deployment or StatefulSet, as far as it is there already. */
 static void look_at_requests(struct cluster *c, struct str ns, struct look *x)
 {
     const json_t *target = json_at(x->so, "spec.scaleTargetRef");
+    const char *kind = json_text(target, "kind", "Deployment");
+    bool is_set = strcmp(kind, "StatefulSet") == 0;
     const struct object *o;
-    AUTO_JSON json_t *workload = NULL;
+    AUTO_JSON json_t *workload = NULL, *ranges = NULL;
 
-    if (strcmp(json_text(target, "kind", "Deployment"), "Deployment") != 0 ||
-        !(o = cluster_get(c, KIND_DEPLOYMENT, ns, str_of(json_text(target, "name", "")))))
+    if ((!is_set && strcmp(kind, "Deployment") != 0) ||
+        !(o = cluster_get(c, is_set ? KIND_STATEFULSET : KIND_DEPLOYMENT, ns,
+                          str_of(json_text(target, "name", "")))))
         return;
     workload = object_tree(o);
-    keda_admit_requests(x->so, json_at(workload, "spec.template.spec.containers"), NULL,
+    ranges = limit_ranges_items(c, ns);
+    keda_admit_requests(x->so, json_at(workload, "spec.template.spec.containers"), ranges,
                         x->refusal);
 }
 
