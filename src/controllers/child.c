@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controllers/child.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -192,4 +194,19 @@ void adopt_child(struct pass *p, const struct object *owner, const struct object
                                           .ns = child->ns,
                                           .name = child->name,
                                           .tree = patch});
+}
+
+void child_hash(const json_t *template, int64_t collisions, char out[16])
+{
+    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+    struct buf b = BUF_INIT;
+    char digits[16];
+
+    json_write(&b, template);
+    if (collisions)
+        buf_printf(&b, "#%lld", (long long)collisions);
+    snprintf(digits, sizeof(digits), "%u", (unsigned)str_hash(buf_str(&b)));
+    buf_done(&b);
+    for (int i = 0; i < 16; i++)
+        out[i] = digits[i] ? alphabet[(unsigned char)digits[i] % (sizeof(alphabet) - 1)] : '\0';
 }

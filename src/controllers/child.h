@@ -9,6 +9,9 @@
 
 /* A controlling, blocking reference to o. */
 json_t *owner_reference(const struct object *o);
+/* The name part that Kubernetes gives to what is made of a template: its decimal hash, each digit
+ * mapped into the alphabet of names. collisions: how often that was taken already. */
+void child_hash(const json_t *template, int64_t collisions, char out[16]);
 /* Makes owner the controller of an object that has none. */
 void adopt_child(struct pass *p, const struct object *owner, const struct object *child);
 /* Creates want, or updates the stored child where `paths` (NULL-terminated) differ, keeping

@@ -11,6 +11,7 @@
 #include "controllers/otelcollector.h"
 #include "controllers/replicaset.h"
 #include "controllers/service.h"
+#include "controllers/statefulset.h"
 #include "controllers/triggerauth.h"
 
 struct controllers {
@@ -18,6 +19,7 @@ struct controllers {
     struct otelcollector_controller *otelcollector;
     struct deployment_controller *deployment;
     struct replicaset_controller *replicaset;
+    struct statefulset_controller *statefulset;
     struct service_controller *service;
     struct gc *gc;
     struct scaledobject_controller *scaledobject;
@@ -36,6 +38,7 @@ struct controllers *controllers_new(const struct scaledobject_deps *deps)
     all->otelcollector = otelcollector_controller_new(c);
     all->deployment = deployment_controller_new(c);
     all->replicaset = replicaset_controller_new(c);
+    all->statefulset = statefulset_controller_new(c);
     all->service = service_controller_new(c);
     all->gc = gc_new(c);
     all->book = so.book = hpa_book_new(
@@ -64,6 +67,7 @@ void controllers_free(struct controllers *all)
     otelcollector_controller_free(all->otelcollector);
     deployment_controller_free(all->deployment);
     replicaset_controller_free(all->replicaset);
+    statefulset_controller_free(all->statefulset);
     service_controller_free(all->service);
     gc_free(all->gc);
     free(all);

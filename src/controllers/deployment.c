@@ -39,23 +39,6 @@ static void add_rs(void *arg, const struct object *o)
     l->items[l->n++] = object_ref(o);
 }
 
-/* The name part that Kubernetes gives: the decimal hash, each digit mapped into the name alphabet.
- */
-static void template_hash(const json_t *template, int64_t collisions, char out[16])
-{
-    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-    struct buf b = BUF_INIT;
-    char digits[16];
-
-    json_write(&b, template);
-    if (collisions)
-        buf_printf(&b, "#%lld", (long long)collisions);
-    snprintf(digits, sizeof(digits), "%u", (unsigned)str_hash(buf_str(&b)));
-    buf_done(&b);
-    for (int i = 0; i < 16; i++)
-        out[i] = digits[i] ? alphabet[(unsigned char)digits[i] % (sizeof(alphabet) - 1)] : '\0';
-}
-
 /* Templates compare without the hash label. */
 static bool same_template(const json_t *a, const json_t *b)
 {
@@ -185,7 +168,7 @@ static void create_current(struct view *v)
     if (recreate && v->replicas > 0)
         return; /* the old ones have to go first */
     do {        /* a taken name of another template: count on */
-        template_hash(json_at(v->d, "spec.template"), collisions, hash);
+        child_hash(json_at(v->d, "spec.template"), collisions, hash);
         snprintf(name, sizeof(name), "%.*s-%s", STR_ARG(v->o->name), hash);
     } while (cluster_get(pass_cluster(v->p), KIND_REPLICASET, v->o->ns, str_of(name)) &&
              collisions++ < 100);

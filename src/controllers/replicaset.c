@@ -47,15 +47,26 @@ static void add_pod(void *arg, const struct object *o)
     victim_read(object_ref(o), pod, pass_now_ms(l->p), &l->items[l->n++]);
 }
 
+/* Who is told of a pod's creation, by name: it may be gone by then. */
+struct creation {
+    struct cluster *c;
+    char *ns, *rs;
+};
+
 static void on_created(void *arg, const struct object *now, const struct err *err)
 {
-    struct cluster *c = arg;
-    const struct object_owner *owner = now ? object_controller(now) : NULL;
-    const struct object *rs = owner ? cluster_get(c, KIND_REPLICASET, now->ns, owner->name) : NULL;
+    struct creation *x = arg;
+    const struct object *rs = cluster_get(x->c, KIND_REPLICASET, str_of(x->ns), str_of(x->rs));
 
-    if (rs && !err)
-        event_emit(c, "replicaset-controller", rs, EVENT_NORMAL, "SuccessfulCreate",
+    if (rs && err)
+        event_emit(x->c, "replicaset-controller", rs, EVENT_WARNING, "FailedCreate",
+                   "Error creating: %s", err->msg);
+    else if (rs && now)
+        event_emit(x->c, "replicaset-controller", rs, EVENT_NORMAL, "SuccessfulCreate",
                    "Created pod: %.*s", STR_ARG(now->name));
+    free(x->ns);
+    free(x->rs);
+    free(x);
 }
 
 static void create_pod(struct pass *p, const struct object *o, const json_t *rs)
@@ -64,7 +75,9 @@ static void create_pod(struct pass *p, const struct object *o, const json_t *rs)
                        ? json_deep_copy(json_at(rs, "spec.template.metadata"))
                        : json_object();
     AUTO_JSON json_t *pod = NULL;
+    struct creation *x = mem_alloc(sizeof(*x));
 
+    *x = (struct creation){pass_cluster(p), str_dup(o->ns), str_dup(o->name)};
     json_object_del(meta, "name");
     json_object_del(meta, "creationTimestamp");
     json_object_set_new(meta, "namespace", json_str_new(o->ns));
@@ -75,7 +88,7 @@ static void create_pod(struct pass *p, const struct object *o, const json_t *rs)
     pass_write_done(
         p,
         &(struct cluster_write){.verb = CLUSTER_CREATE, .kind = KIND_POD, .ns = o->ns, .tree = pod},
-        on_created, pass_cluster(p));
+        on_created, x);
 }
 
 static void delete_pod(struct pass *p, const struct object *rs, const struct object *o)

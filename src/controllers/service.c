@@ -63,6 +63,9 @@ static void add_pod(void *arg, const struct object *o)
         json_pack("{s:s,s:s,s:{s:s,s:o,s:o,s:o}}", "ip", ip, "nodeName",
                   json_text(pod, "spec.nodeName", ""), "targetRef", "kind", "Pod", "namespace",
                   json_str_new(o->ns), "name", json_str_new(o->name), "uid", json_str_new(o->uid));
+    if (*json_text(pod, "spec.hostname", "") && str_is(str_of(json_text(pod, "spec.subdomain", "")),
+                                                       json_text(a->service, "metadata.name", "")))
+        json_object_set_new(address, "hostname", json_string(json_text(pod, "spec.hostname", "")));
     json_array_append_new(strcmp(json_text(find_condition(pod, "Ready"), "status", ""), "True") == 0
                               ? a->ready
                               : a->not_ready,
