@@ -72,6 +72,19 @@ uint16_t net_addr_port(const struct net_addr *a)
     return ntohs(((const struct sockaddr_in6 *)&a->ss)->sin6_port);
 }
 
+bool net_addr_eq(const struct net_addr *a, const struct net_addr *b)
+{
+    const struct sockaddr_in *a4 = (const void *)&a->ss, *b4 = (const void *)&b->ss;
+    const struct sockaddr_in6 *a6 = (const void *)&a->ss, *b6 = (const void *)&b->ss;
+
+    if (!a->len || !b->len || a->ss.ss_family != b->ss.ss_family)
+        return false;
+    if (a->ss.ss_family == AF_INET)
+        return a4->sin_port == b4->sin_port && a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+    return a6->sin6_port == b6->sin6_port &&
+           memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
 const char *net_addr_ip(const struct net_addr *a, char out[64])
 {
     if (a->ss.ss_family == AF_INET)

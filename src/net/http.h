@@ -33,6 +33,7 @@ struct net_addr {
 /* "127.0.0.1:80", "[::1]:80", ":80" and "80" (both 127.0.0.1). */
 int net_addr_parse(struct str text, struct net_addr *ret, struct err *err);
 int net_addr_set(struct net_addr *a, const char *ip, uint16_t port);
+bool net_addr_eq(const struct net_addr *a, const struct net_addr *b); /* IP and port */
 uint16_t net_addr_port(const struct net_addr *a);
 /* "IP:port" / "IP"; returns out. */
 const char *net_addr_text(const struct net_addr *a, char out[64]);

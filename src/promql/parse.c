@@ -920,6 +920,11 @@ bool promql_may_be_empty(const struct promql *q)
     return any_comparison(q->root);
 }
 
+const char *promql_text(const struct promql *q)
+{
+    return q->text;
+}
+
 enum promql_type promql_type_of(const struct promql *q)
 {
     return q->root->value_type;

@@ -76,6 +76,7 @@ void promql_result_done(struct promql_result *r);
 enum promql_type promql_type_of(const struct promql *q);
 
 /* For triggers. */
+const char *promql_text(const struct promql *q);      /* as it was given */
 bool promql_is_bare_selector(const struct promql *q); /* nothing but metric{...} [offset] */
 /* A comparison or set operator anywhere: an empty answer is then an answer. */
 bool promql_may_be_empty(const struct promql *q);

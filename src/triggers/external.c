@@ -64,13 +64,6 @@ static void set_name(struct trigger *t, const char *metric)
 
 /* --- whose scaler it is --- */
 
-static bool is_our_address(const struct trigger_world *w, const struct net_addr *a)
-{
-    char x[64], y[64];
-
-    return strcmp(net_addr_text(a, x), net_addr_text(&w->scaler, y)) == 0;
-}
-
 static bool is_own(const struct external *x)
 {
     const struct trigger_world *w = x->t.w;
@@ -86,7 +79,7 @@ static bool is_own(const struct external *x)
     snprintf(ip, sizeof(ip), "%.*s", (int)(host.n < 60 ? host.n : 60), host.p);
     if (net_addr_set(&a, ip, port) < 0 && names_resolve(w->cluster, host, port, &a, NULL) < 0)
         return false;
-    return is_our_address(w, &a);
+    return net_addr_eq(&a, &w->scaler);
 }
 
 static void on_changed(void *arg)
@@ -115,7 +108,7 @@ static void more_value(struct trigger *t, int64_t now_ms, const struct trigger_t
         external_remote_value(x->of->remote, x->index, m);
     else
         trigger_unknown(m, "the external scaler is not asked now");
-    auth_scrub(&x->of->t.auth, m->why);
+    trigger_scrub(&x->of->t, m->why);
 }
 
 static bool more_is_active(const struct trigger *t, const struct decision_metric *m)
@@ -141,10 +134,8 @@ static struct trigger *make_more(struct external *x, size_t index)
     m->index = index;
     m->t.type = &trigger_more;
     m->t.w = x->t.w;
-    m->t.ns = mem_strdup(x->t.ns);
-    m->t.so_name = mem_strdup(x->t.so_name);
-    m->t.given_name = mem_strdup(x->t.given_name);
-    m->t.metric_type = mem_strdup(x->t.metric_type);
+    trigger_set_texts(&m->t, str_of(x->t.ns), str_of(x->t.so_name), x->t.given_name,
+                      x->t.metric_type);
     m->t.query = mem_strdup(x->t.query);
     m->t.index = x->t.index;
     m->t.is_average = x->t.is_average;
@@ -155,6 +146,8 @@ static struct trigger *make_more(struct external *x, size_t index)
 /* They stay when a scaler names fewer: somebody may still look at them. */
 static void set_metrics(struct external *x, size_t n)
 {
+    if (n > 1 && !x->t.more)
+        x->t.more = mem_array(TRIGGER_METRICS_MAX - 1, sizeof(struct trigger *));
     for (size_t i = 0; i < n; i++) {
         struct trigger *t = i ? x->t.more[i - 1] : &x->t;
 

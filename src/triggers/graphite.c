@@ -15,12 +15,11 @@
 #define QUERY_TIME "-5minutes"
 
 struct graphite {
-    struct trigger t;
-    struct http_poll poll;
+    struct polled p;
     char *text, *from;
 };
 
-static const struct http_poll_ops poll_ops;
+static const struct polled_ops poll_ops;
 
 static int parse(struct trigger *t, const json_t *meta, struct err *err)
 {
@@ -32,7 +31,7 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     meta_threshold(t, meta, "threshold", t->has_modifiers, err);
     meta_number(t, meta, "activationThreshold", false, 0, &t->activation, err);
     g->from = meta_text(t, meta, "queryTime");
-    poll_parse(&g->poll, t, &poll_ops, meta, address, HTTP_AUTH_BASIC, err);
+    polled_parse(t, &poll_ops, meta, address, HTTP_AUTH_BASIC, err);
     if (err->code)
         return err->code;
     t->query = mem_strdup(meta_is_hidden(t, meta, "query") ? "(from the environment)" : g->text);
@@ -45,7 +44,7 @@ static void make_url(struct trigger *t, struct buf *out)
 {
     const struct graphite *g = (const struct graphite *)t;
 
-    buf_printf(out, "%s/render?from=", g->poll.address);
+    buf_printf(out, "%s/render?from=", g->p.address);
     http_pct_encode(out, str_of(g->from ? g->from : QUERY_TIME));
     buf_add_cstr(out, "&target=");
     http_pct_encode(out, str_of(g->text));
@@ -91,50 +90,25 @@ static int read_answer(struct trigger *t, struct str body, enum metric_state *st
     return graphite_read_answer(body, state, value, err);
 }
 
-static const struct http_poll_ops poll_ops = {
+static const struct polled_ops poll_ops = {
     .peer = "graphite",
     .key = "serverAddress",
     .what = "a Graphite",
     .narrow = "give a shorter queryTime, or put sumSeries() around the query",
+    .no_series = "the query finds no series there, though pods are ready: is the metric's name "
+                 "right?",
     .url = make_url,
     .read = read_answer};
 
 /* --- the type --- */
 
-static void start(struct trigger *t)
-{
-    poll_start(&((struct graphite *)t)->poll);
-}
-
 static void done(struct trigger *t)
 {
     struct graphite *g = (struct graphite *)t;
 
-    poll_done(&g->poll);
+    polled_done(t);
     free(g->text);
     free(g->from);
-}
-
-static bool is_waiting(const struct trigger *t)
-{
-    return poll_is_waiting(&((const struct graphite *)t)->poll);
-}
-
-static const struct http_poll *poll_of(const struct trigger *t)
-{
-    return &((const struct graphite *)t)->poll;
-}
-
-static void value(struct trigger *t, int64_t now, const struct trigger_target *target,
-                  struct decision_metric *m, char *warning, size_t cap)
-{
-    (void)now;
-    (void)warning;
-    (void)cap;
-    poll_value(&((struct graphite *)t)->poll, m);
-    if (m->state == METRIC_EMPTY && target->ready > 0)
-        trigger_unknown(m, "the query finds no series there, though pods are ready: is the "
-                           "metric's name right?");
 }
 
 static const char *const keys[] = {
@@ -145,11 +119,8 @@ static const char *const keys[] = {
 const struct trigger_type trigger_graphite = {.name = "graphite",
                                               .scaler = "graphiteScaler",
                                               .size = sizeof(struct graphite),
-                                              .is_external = true,
                                               .keys = keys,
                                               .parse = parse,
-                                              .start = start,
                                               .done = done,
-                                              .value = value,
-                                              .is_waiting = is_waiting,
-                                              .poll = poll_of};
+                                              .value = polled_value,
+                                              POLLED_TRIGGER};

@@ -107,6 +107,7 @@ static void parse_headers(struct trigger *t, const json_t *meta, struct http_aut
             meta_wrong(t, err, "more than %d customHeaders", HTTP_AUTH_HEADERS_MAX);
             return;
         }
+        mem_grow(&a->headers, &a->cap_headers, a->n_headers);
         a->headers[a->n_headers++] = (struct http_header){str_of(str_dup(k)), str_of(str_dup(v))};
     }
 }
@@ -327,10 +328,23 @@ void http_auth_take_user(struct http_auth *a, char *url)
     memmove(from, at + 1, strlen(at + 1) + 1);
 }
 
+struct http_auth *http_auth_keep(struct http_auth *a)
+{
+    struct http_auth *kept;
+
+    if (!a->modes && !a->headers && !a->n_secrets && !a->tls && !a->problem)
+        return NULL;
+    kept = mem_alloc(sizeof(*kept));
+    *kept = *a;
+    *a = (struct http_auth){0};
+    return kept;
+}
+
 void http_auth_done(struct http_auth *a)
 {
     for (size_t i = 0; i < a->n_headers; i++)
         header_free(&a->headers[i]);
+    free(a->headers);
     for (size_t i = 0; i < a->n_secrets; i++)
         header_free(&a->secrets[i]);
     if (a->query)

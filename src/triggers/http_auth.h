@@ -23,9 +23,10 @@ enum http_auth_mode {
 };
 
 struct http_auth {
-    unsigned modes; /* of enum http_auth_mode */
-    struct http_header headers[HTTP_AUTH_HEADERS_MAX], secrets[HTTP_AUTH_SECRETS_MAX]; /* owned */
-    size_t n_headers, n_secrets;
+    unsigned modes;              /* of enum http_auth_mode */
+    struct http_header *headers; /* these and their texts are owned */
+    size_t n_headers, cap_headers, n_secrets;
+    struct http_header secrets[HTTP_AUTH_SECRETS_MAX];
     char *query;             /* "api_key=...": appended to the URL; NULL: none */
     struct tls_client *tls;  /* NULL: the system's roots; shared */
     struct trigger_hub *hub; /* whom it goes back to */
@@ -39,6 +40,8 @@ void http_auth_parse(struct trigger *t, const json_t *meta, unsigned allowed, st
 /* "http://user:password@host/..." gives Basic authentication, unless there is another; url is left
  * without it. */
 void http_auth_take_user(struct http_auth *a, char *url);
+/* Moves it to the heap; NULL: there is nothing in it. */
+struct http_auth *http_auth_keep(struct http_auth *a);
 void http_auth_done(struct http_auth *a);
 
 #endif

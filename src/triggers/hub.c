@@ -15,6 +15,7 @@ struct trigger_hub {
     struct cluster *cluster;
     struct list triggers, tls, calls;
     bool is_watched[KIND_COUNT];
+    uint64_t names; /* 0: not watched yet */
     struct loop_timer soon, expiry;
 };
 
@@ -52,7 +53,8 @@ static void on_change(void *arg, enum cluster_event event, const struct object *
     if (event == CLUSTER_MODIFIED && k->has_generation && was->generation == now->generation)
         return;
     list_each (it, &h->triggers)
-        if (auth_depends_on(&hub_trigger(it)->auth, k->id, now->ns, now->name))
+        if (hub_trigger(it)->auth &&
+            auth_depends_on(hub_trigger(it)->auth, k->id, now->ns, now->name))
             mark(h, hub_trigger(it));
 }
 
@@ -64,7 +66,8 @@ static void on_expiry(void *arg)
     bool any = false;
 
     list_each (it, &h->triggers) {
-        int64_t end = hub_trigger(it)->auth.expires_ms;
+        const struct auth *a = hub_trigger(it)->auth;
+        int64_t end = a ? a->expires_ms : 0;
 
         any |= end != 0;
         if (end && end <= now)
@@ -78,16 +81,16 @@ void hub_update(struct trigger *t)
 {
     struct trigger_hub *h = t->w->hub;
 
-    if (!h)
+    if (!h || !t->auth)
         return;
-    for (size_t i = 0; i < t->auth.n_sources; i++) {
-        enum kind_id kind = t->auth.sources[i].kind;
+    for (size_t i = 0; i < t->auth->n_sources; i++) {
+        enum kind_id kind = t->auth->sources[i].kind;
 
         if (!h->is_watched[kind])
             cluster_watch(h->cluster, kind, on_change, h);
         h->is_watched[kind] = true;
     }
-    if (t->auth.expires_ms && !loop_timer_is_running(&h->expiry))
+    if (t->auth->expires_ms && !loop_timer_is_running(&h->expiry))
         loop_timer_start(&h->expiry, EXPIRY_LOOK_MS);
 }
 
@@ -103,6 +106,29 @@ void hub_add(struct trigger *t)
 void hub_remove(struct trigger *t)
 {
     list_del(&t->hub_link);
+}
+
+/* --- names --- */
+
+static const enum kind_id name_kinds[] = {KIND_SERVICE, KIND_ENDPOINTS};
+
+static void on_names(void *arg, enum cluster_event event, const struct object *was,
+                     const struct object *now)
+{
+    (void)event;
+    (void)was;
+    (void)now;
+    ((struct trigger_hub *)arg)->names++;
+}
+
+uint64_t hub_names(struct trigger_hub *h)
+{
+    if (!h->names) {
+        h->names = 1;
+        for (size_t i = 0; i < ARRAY_LEN(name_kinds); i++)
+            cluster_watch(h->cluster, name_kinds[i], on_names, h);
+    }
+    return h->names;
 }
 
 struct trigger_hub *trigger_hub_new(struct cluster *c)
@@ -125,6 +151,8 @@ void trigger_hub_free(struct trigger_hub *h)
     for (int k = 0; k < KIND_COUNT; k++)
         if (h->is_watched[k])
             cluster_unwatch(h->cluster, (enum kind_id)k, on_change, h);
+    for (size_t i = 0; h->names && i < ARRAY_LEN(name_kinds); i++)
+        cluster_unwatch(h->cluster, name_kinds[i], on_names, h);
     loop_timer_stop(&h->soon);
     loop_timer_stop(&h->expiry);
     free(h);

@@ -17,6 +17,8 @@ void hub_tls_put(struct trigger_hub *h, struct tls_client *tls); /* NULL is fine
 struct list *hub_tls_list(struct trigger_hub *h);
 struct list *hub_calls(struct trigger_hub *h); /* share.c */
 struct list *hub_triggers(struct trigger_hub *h);
+/* Another number, never 0, when a name of the cluster (kube/names.h) may lead elsewhere. */
+uint64_t hub_names(struct trigger_hub *h);
 static inline struct trigger *hub_trigger(struct list *it)
 {
     return container_of(it, struct trigger, hub_link);

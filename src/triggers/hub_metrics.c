@@ -7,6 +7,16 @@
 
 /* --- metrics (keda.md 7.1) --- */
 
+static const struct polled *polled_of(const struct trigger *t)
+{
+    return t->type->is_polled ? (const struct polled *)t : NULL;
+}
+
+static struct poll_counts counts_of(const struct trigger *t)
+{
+    return polled_of(t) ? poll_counts(polled_of(t)) : (struct poll_counts){0};
+}
+
 static void add_label(struct buf *out, const char *name, const char *value)
 {
     buf_printf(out, "%s=\"", name);
@@ -43,18 +53,18 @@ static void add_requests(struct trigger_hub *h, struct buf *out)
          "Requests of triggers to the servers they ask.");
     list_each (it, hub_triggers(h)) {
         const struct trigger *t = hub_trigger(it);
-        const struct http_poll *p = t->type->poll ? t->type->poll(t) : NULL;
+        struct poll_counts c = counts_of(t);
 
-        for (size_t i = 0; p && i < p->n_statuses; i++) {
+        for (size_t i = 0; i < c.n_statuses; i++) {
             buf_add_cstr(out, "keda_scaler_http_requests_total{");
             add_label(out, "namespace", t->ns);
             add_label(out, "scaled_resource", t->so_name);
             add_label(out, "scaler", t->type->name);
             add_label(out, "trigger_name", t->given_name);
             add_label(out, "metric_name", t->name);
-            add_status(out, p->statuses[i].status);
+            add_status(out, c.statuses[i].status);
             end_labels(out);
-            buf_printf(out, " %llu\n", (unsigned long long)p->statuses[i].n);
+            buf_printf(out, " %llu\n", (unsigned long long)c.statuses[i].n);
         }
     }
 }
@@ -113,16 +123,16 @@ static void add_durations(struct trigger_hub *h, struct buf *out)
          "How long these requests took.");
     list_each (it, hub_triggers(h)) {
         const struct trigger *t = hub_trigger(it);
-        const struct http_poll *p = t->type->poll ? t->type->poll(t) : NULL;
+        struct poll_counts c = counts_of(t);
 
-        for (size_t i = 0; p && i < p->n_statuses; i++) {
+        for (size_t i = 0; i < c.n_statuses; i++) {
             struct duration *d =
-                duration_of(all, &n, ARRAY_LEN(all), t->type->name, p->statuses[i].status);
+                duration_of(all, &n, ARRAY_LEN(all), t->type->name, c.statuses[i].status);
 
             for (size_t b = 0; d && b < POLL_BUCKETS; b++)
-                d->sum.buckets[b] += p->statuses[i].buckets[b];
+                d->sum.buckets[b] += c.statuses[i].buckets[b];
             if (d)
-                d->sum.sum_s += p->statuses[i].sum_s;
+                d->sum.sum_s += c.statuses[i].sum_s;
         }
     }
     for (size_t i = 0; i < n; i++)
@@ -135,9 +145,9 @@ static void add_empty(struct trigger_hub *h, struct buf *out)
          "Answers without any series.");
     list_each (it, hub_triggers(h)) {
         const struct trigger *t = hub_trigger(it);
-        const struct http_poll *p = t->type->poll ? t->type->poll(t) : NULL;
+        struct poll_counts c = counts_of(t);
 
-        if (!p || !p->n_empty)
+        if (!c.n_empty)
             continue;
         buf_add_cstr(out, "keda_scaler_empty_upstream_responses_total{");
         add_label(out, "namespace", t->ns);
@@ -145,9 +155,9 @@ static void add_empty(struct trigger_hub *h, struct buf *out)
         add_label(out, "triggerName", t->given_name);
         add_label(out, "metricName", t->name);
         add_label(out, "resourceType", "scaledobject");
-        add_label(out, "ignoreNullValues", p->ignores_null ? "true" : "false");
+        add_label(out, "ignoreNullValues", polled_of(t)->ignores_null ? "true" : "false");
         end_labels(out);
-        buf_printf(out, " %llu\n", (unsigned long long)p->n_empty);
+        buf_printf(out, " %llu\n", (unsigned long long)c.n_empty);
     }
 }
 
@@ -157,10 +167,10 @@ static void add_latency(struct trigger_hub *h, struct buf *out)
          "How long the last request of a trigger took.");
     list_each (it, hub_triggers(h)) {
         const struct trigger *t = hub_trigger(it);
-        const struct http_poll *p = t->type->poll ? t->type->poll(t) : NULL;
+        struct poll_counts c = counts_of(t);
         char index[16];
 
-        if (!p || !p->n_statuses)
+        if (!c.n_statuses)
             continue;
         snprintf(index, sizeof(index), "%d", t->index);
         buf_add_cstr(out, "keda_scaler_metrics_latency_seconds{");
@@ -171,7 +181,7 @@ static void add_latency(struct trigger_hub *h, struct buf *out)
         add_label(out, "triggerIndex", index);
         add_label(out, "type", "scaledobject");
         end_labels(out);
-        buf_printf(out, " %.9g\n", p->latency_s);
+        buf_printf(out, " %.9g\n", c.latency_s);
     }
 }
 

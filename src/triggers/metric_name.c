@@ -12,6 +12,15 @@ static void normalise(struct buf *b, const char *text)
         buf_add_char(b, strchr("/.:%()", *text) ? '-' : *text);
 }
 
+/* Without the room that a buffer takes for what may still come. */
+static char *keep(struct buf *b)
+{
+    char *text = str_dup(buf_str(b));
+
+    buf_done(b);
+    return text;
+}
+
 char *trigger_metric_name_of(const char *type, int index, const json_t *meta, struct str ns,
                              const char *remote)
 {
@@ -23,7 +32,7 @@ char *trigger_metric_name_of(const char *type, int index, const json_t *meta, st
     buf_printf(&out, "s%d-", index);
     if (remote) {
         buf_add_cstr(&out, remote);
-        return buf_take(&out, NULL);
+        return keep(&out);
     }
     if (t->metric_name)
         t->metric_name(&name, meta, ns);
@@ -31,5 +40,5 @@ char *trigger_metric_name_of(const char *type, int index, const json_t *meta, st
         buf_add_cstr(&name, t->name);
     normalise(&out, buf_cstr(&name));
     buf_done(&name);
-    return buf_take(&out, NULL);
+    return keep(&out);
 }

@@ -11,8 +11,7 @@
 #include "triggers/poll.h"
 
 struct metrics_api {
-    struct trigger t;
-    struct http_poll poll;
+    struct polled p;
     char *location;
     int format, aggregation; /* index of the words below */
     bool all_endpoints;
@@ -20,7 +19,7 @@ struct metrics_api {
 
 static const char *const formats[] = {"prometheus", "json", "xml", "yaml", NULL};
 static const char *const aggregations[] = {"average", "sum", "max", "min", NULL};
-static const struct http_poll_ops poll_ops, poll_all_ops;
+static const struct polled_ops poll_ops, poll_all_ops;
 
 static int parse(struct trigger *t, const json_t *meta, struct err *err)
 {
@@ -34,8 +33,8 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
     meta_word(t, meta, "format", formats, METRICS_API_JSON, &m->format, err);
     meta_word(t, meta, "aggregationType", aggregations, 0, &m->aggregation, err);
     meta_flag(t, meta, "aggregateFromKubeServiceEndpoints", false, &m->all_endpoints, err);
-    poll_parse(&m->poll, t, m->all_endpoints ? &poll_all_ops : &poll_ops, meta, url,
-               HTTP_AUTH_API_KEY | HTTP_AUTH_BASIC | HTTP_AUTH_TLS | HTTP_AUTH_BEARER, err);
+    polled_parse(t, m->all_endpoints ? &poll_all_ops : &poll_ops, meta, url,
+                 HTTP_AUTH_API_KEY | HTTP_AUTH_BASIC | HTTP_AUTH_TLS | HTTP_AUTH_BEARER, err);
     if (err->code)
         return err->code;
     t->query = meta_is_hidden(t, meta, "valueLocation") ? mem_strdup("(from the environment)")
@@ -53,7 +52,7 @@ static void metric_name(struct buf *b, const json_t *meta, struct str ns)
 
 static void make_url(struct trigger *t, struct buf *out)
 {
-    buf_add_cstr(out, ((struct metrics_api *)t)->poll.address);
+    buf_add_cstr(out, ((struct polled *)t)->address);
 }
 
 /* The port of the pods behind a port of the Service; the URL may name either. */
@@ -80,7 +79,7 @@ static bool add_endpoints(struct trigger *t, struct buf *out, struct err *err)
     struct http_url u;
     size_t i, k;
 
-    if (!http_url_split(str_of(((struct metrics_api *)t)->poll.address), &u) ||
+    if (!http_url_split(str_of(((struct polled *)t)->address), &u) ||
         !names_split(u.host, STR_NONE, &name, &ns)) {
         err_set(
             err, ERR_INVALID,
@@ -135,43 +134,16 @@ static double combine(struct trigger *t, const double *values, size_t n)
     .peer = "metrics-api", .key = "url", .what = "the right server", \
     .narrow = "ask for a shorter page", .only_200 = true, .url = make_url, .read = read_answer
 
-static const struct http_poll_ops poll_ops = {POLL_OPS};
-static const struct http_poll_ops poll_all_ops = {POLL_OPS, .addresses = add_endpoints,
-                                                  .combine = combine};
+static const struct polled_ops poll_ops = {POLL_OPS};
+static const struct polled_ops poll_all_ops = {POLL_OPS, .addresses = add_endpoints,
+                                               .combine = combine};
 
 /* --- the type --- */
 
-static void start(struct trigger *t)
-{
-    poll_start(&((struct metrics_api *)t)->poll);
-}
-
 static void done(struct trigger *t)
 {
-    struct metrics_api *m = (struct metrics_api *)t;
-
-    poll_done(&m->poll);
-    free(m->location);
-}
-
-static bool is_waiting(const struct trigger *t)
-{
-    return poll_is_waiting(&((const struct metrics_api *)t)->poll);
-}
-
-static const struct http_poll *poll_of(const struct trigger *t)
-{
-    return &((const struct metrics_api *)t)->poll;
-}
-
-static void value(struct trigger *t, int64_t now, const struct trigger_target *target,
-                  struct decision_metric *m, char *warning, size_t cap)
-{
-    (void)now;
-    (void)target;
-    (void)warning;
-    (void)cap;
-    poll_value(&((struct metrics_api *)t)->poll, m);
+    polled_done(t);
+    free(((struct metrics_api *)t)->location);
 }
 
 static const char *const keys[] = {"url",
@@ -193,12 +165,9 @@ static const char *const keys[] = {"url",
 const struct trigger_type trigger_metrics_api = {.name = "metrics-api",
                                                  .scaler = "metricsAPIScaler",
                                                  .size = sizeof(struct metrics_api),
-                                                 .is_external = true,
                                                  .metric_name = metric_name,
                                                  .keys = keys,
                                                  .parse = parse,
-                                                 .start = start,
                                                  .done = done,
-                                                 .value = value,
-                                                 .is_waiting = is_waiting,
-                                                 .poll = poll_of};
+                                                 .value = polled_value,
+                                                 POLLED_TRIGGER};

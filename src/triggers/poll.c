@@ -16,17 +16,43 @@
 
 /* One server of a question. */
 struct poll_ask {
-    struct http_poll *p;
+    struct polled *p;
     struct share_waiter waiter;
     bool is_good;
     enum metric_state state;
     double value;
-    char why[sizeof(((struct http_poll *)0)->why)];
+    char why[240];
 };
 
-static struct loop *loop_of(const struct http_poll *p)
+struct poll_run {
+    struct polled *p;
+    struct loop_timer timer;
+    struct poll_ask *asks;
+    size_t n_asks, n_open;
+    int64_t asked_ns, got_ms; /* mono */
+    bool has_answer, is_refused;
+    int n_refused;          /* rounds in a row that were answered by "too many" */
+    int64_t retry_after_ms; /* what the server wished for by then */
+    enum metric_state state;
+    double value;
+    char why[240];
+    struct poll_status *statuses;
+    size_t n_statuses, cap_statuses;
+    uint64_t n_empty;
+    double latency_s;
+};
+
+/* As "%.*s" of a text. */
+#define SHOWN(p, max) (int)((p)->shown_n < (max) ? (p)->shown_n : (max)), (p)->address
+
+static struct polled *polled_of(const struct trigger *t)
 {
-    return p->t->w->cluster->loop;
+    return (struct polled *)(uintptr_t)t;
+}
+
+static struct loop *loop_of(const struct polled *p)
+{
+    return p->t.w->cluster->loop;
 }
 
 /* --- what to do about failures --- */
@@ -76,7 +102,7 @@ static const char *tls_advice(const struct err *err)
 }
 
 /* What to do about a question that brought no answer. */
-static void tell_failure(const struct http_poll *p, const struct err *err, char *out, size_t cap)
+static void tell_failure(const struct polled *p, const struct err *err, char *out, size_t cap)
 {
     const char *todo = NULL;
     char check[80];
@@ -92,7 +118,7 @@ static void tell_failure(const struct http_poll *p, const struct err *err, char 
         todo = "set timeout, or make the query cheaper";
     else if (err->code == ERR_LIMIT && !says(err, "redirect"))
         todo = p->ops->narrow;
-    snprintf(out, cap, "%s at %.60s: %.80s; %s", p->ops->peer, p->shown, err->msg,
+    snprintf(out, cap, "%s at %.*s: %.80s; %s", p->ops->peer, SHOWN(p, 60), err->msg,
              todo ? todo : check);
 }
 
@@ -100,53 +126,61 @@ static void tell_failure(const struct http_poll *p, const struct err *err, char 
 
 const double poll_bounds[POLL_BUCKETS - 1] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
-static void count(struct http_poll *p, int status)
+static void count(struct poll_run *r, int status)
 {
-    double seconds = (double)(loop_mono_ns(loop_of(p)) - p->asked_ns) / 1e9;
+    double seconds = (double)(loop_mono_ns(loop_of(r->p)) - r->asked_ns) / 1e9;
     struct poll_status *s;
     size_t b = 0, i = 0;
 
-    while (i < p->n_statuses && p->statuses[i].status != status)
+    while (i < r->n_statuses && r->statuses[i].status != status)
         i++;
-    if (i == p->n_statuses) {
+    if (i == r->n_statuses) {
         if (i == POLL_STATUSES_MAX)
             return;
-        mem_grow(&p->statuses, &p->cap_statuses, i);
-        p->statuses[p->n_statuses++] = (struct poll_status){.status = status};
+        mem_grow(&r->statuses, &r->cap_statuses, i);
+        r->statuses[r->n_statuses++] = (struct poll_status){.status = status};
     }
-    s = &p->statuses[i];
+    s = &r->statuses[i];
     while (b < POLL_BUCKETS - 1 && seconds > poll_bounds[b])
         b++;
     s->n++;
     s->buckets[b]++;
     s->sum_s += seconds;
-    p->latency_s = seconds;
+    r->latency_s = seconds;
+}
+
+struct poll_counts poll_counts(const struct polled *p)
+{
+    const struct poll_run *r = p->run;
+
+    return r ? (struct poll_counts){r->statuses, r->n_statuses, r->n_empty, r->latency_s}
+             : (struct poll_counts){0};
 }
 
 /* --- a question --- */
 
-static void combine(struct http_poll *p)
+static void combine(struct poll_run *r)
 {
-    double *values = mem_array(p->n_asks, sizeof(*values));
+    double *values = mem_array(r->n_asks, sizeof(*values));
     size_t n = 0;
 
-    for (size_t i = 0; i < p->n_asks; i++)
-        if (p->asks[i].is_good && p->asks[i].state == METRIC_VALUE)
-            values[n++] = p->asks[i].value;
-    p->state = n ? METRIC_VALUE : METRIC_UNKNOWN;
-    p->why[0] = '\0';
+    for (size_t i = 0; i < r->n_asks; i++)
+        if (r->asks[i].is_good && r->asks[i].state == METRIC_VALUE)
+            values[n++] = r->asks[i].value;
+    r->state = n ? METRIC_VALUE : METRIC_UNKNOWN;
+    r->why[0] = '\0';
     if (n)
-        p->value = p->n_asks > 1 ? p->ops->combine(p->t, values, n) : values[0];
-    for (size_t i = 0; i < p->n_asks && !n; i++) {
-        const struct poll_ask *a = &p->asks[i];
+        r->value = r->n_asks > 1 ? r->p->ops->combine(&r->p->t, values, n) : values[0];
+    for (size_t i = 0; i < r->n_asks && !n; i++) {
+        const struct poll_ask *a = &r->asks[i];
 
         if (a->is_good) { /* an empty answer is one */
-            p->state = METRIC_EMPTY;
-            p->value = 0;
-            p->why[0] = '\0';
+            r->state = METRIC_EMPTY;
+            r->value = 0;
+            r->why[0] = '\0';
             break;
         }
-        snprintf(p->why, sizeof(p->why), "%s", a->why);
+        snprintf(r->why, sizeof(r->why), "%s", a->why);
     }
     free(values);
 }
@@ -163,93 +197,100 @@ static int64_t retry_after_ms(const struct http_response *r)
                     : 0;
 }
 
-static void note_refusal(struct http_poll *p, const struct http_response *r)
+static void note_refusal(struct poll_run *run, const struct http_response *r)
 {
     int64_t wish = r->status == 429 || r->status == 503 ? retry_after_ms(r) : 0;
 
-    p->is_refused |= r->status == 429 || wish > 0;
-    p->retry_after_ms = wish > p->retry_after_ms ? wish : p->retry_after_ms;
+    run->is_refused |= r->status == 429 || wish > 0;
+    run->retry_after_ms = wish > run->retry_after_ms ? wish : run->retry_after_ms;
 }
 
-static void back_off(struct http_poll *p)
+static void back_off(struct poll_run *r)
 {
-    int64_t wait;
+    int64_t poll_ms = r->p->t.poll_ms, wait;
 
-    if (!p->is_refused) {
-        p->n_refused = 0;
+    if (!r->is_refused) {
+        r->n_refused = 0;
         return;
     }
-    p->n_refused += p->n_refused < 6;
-    wait = p->t->poll_ms << p->n_refused;
-    wait = wait > p->retry_after_ms ? wait : p->retry_after_ms;
+    r->n_refused += r->n_refused < 6;
+    wait = poll_ms << r->n_refused;
+    wait = wait > r->retry_after_ms ? wait : r->retry_after_ms;
     wait = wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
-    if (wait > p->t->poll_ms)
-        loop_timer_start(&p->timer, wait);
-    p->is_refused = false;
-    p->retry_after_ms = 0;
+    if (wait > poll_ms)
+        loop_timer_start(&r->timer, wait);
+    r->is_refused = false;
+    r->retry_after_ms = 0;
 }
 
-static void end_round(struct http_poll *p)
+static void end_round(struct poll_run *r)
 {
-    back_off(p);
-    combine(p);
-    p->n_empty += p->state == METRIC_EMPTY;
-    p->got_ms = loop_mono_ns(loop_of(p)) / 1000000;
-    p->has_answer = true;
-    free(p->asks);
-    p->asks = NULL;
-    p->n_asks = 0;
-    trigger_tell(p->t);
+    back_off(r);
+    combine(r);
+    r->n_empty += r->state == METRIC_EMPTY;
+    r->got_ms = loop_mono_ns(loop_of(r->p)) / 1000000;
+    r->has_answer = true;
+    free(r->asks);
+    r->asks = NULL;
+    r->n_asks = 0;
+    trigger_tell(&r->p->t);
 }
 
 static void on_answer(void *arg, bool is_sender, const struct http_response *r, struct str body,
                       const struct err *err)
 {
     struct poll_ask *a = arg;
-    struct http_poll *p = a->p;
+    struct polled *p = a->p;
     struct err bad = ERR_INIT;
 
     if (is_sender)
-        count(p, err ? 0 : r->status);
+        count(p->run, err ? 0 : r->status);
     if (!err)
-        note_refusal(p, r);
+        note_refusal(p->run, r);
     if (err)
         tell_failure(p, err, a->why, sizeof(a->why));
     else if (poll_check_status(r->status, p->ops->only_200, p->ops->key, &bad) < 0 ||
-             p->ops->read(p->t, body, &a->state, &a->value, &bad) < 0)
-        snprintf(a->why, sizeof(a->why), "%s at %.70s: %.150s", p->ops->peer, p->shown, bad.msg);
+             p->ops->read(&p->t, body, &a->state, &a->value, &bad) < 0)
+        snprintf(a->why, sizeof(a->why), "%s at %.*s: %.150s", p->ops->peer, SHOWN(p, 70), bad.msg);
     else
         a->is_good = true;
-    if (!err && (r->status == 401 || r->status == 403) && (p->auth.modes & HTTP_AUTH_OAUTH))
+    if (!err && (r->status == 401 || r->status == 403) && p->auth &&
+        (p->auth->modes & HTTP_AUTH_OAUTH))
         snprintf(a->why, sizeof(a->why),
-                 "%s at %.70s: it answered HTTP %d: authModes oauth sends nothing (as in KEDA); "
+                 "%s at %.*s: it answered HTTP %d: authModes oauth sends nothing (as in KEDA); "
                  "use bearer",
-                 p->ops->peer, p->shown, r->status);
-    if (--p->n_open == 0)
-        end_round(p);
+                 p->ops->peer, SHOWN(p, 70), r->status);
+    if (--p->run->n_open == 0)
+        end_round(p->run);
 }
 
-static void fail_round(struct http_poll *p, const char *why)
+static void fail_round(struct polled *p, const char *why)
 {
-    p->asks = mem_array(1, sizeof(*p->asks));
-    p->n_asks = 1;
-    snprintf(p->asks[0].why, sizeof(p->asks[0].why), "%s at %.70s: %.150s", p->ops->peer, p->shown,
-             why);
-    end_round(p);
+    struct poll_run *r = p->run;
+
+    r->asks = mem_array(1, sizeof(*r->asks));
+    r->n_asks = 1;
+    snprintf(r->asks[0].why, sizeof(r->asks[0].why), "%s at %.*s: %.150s", p->ops->peer,
+             SHOWN(p, 70), why);
+    end_round(r);
 }
 
-static void send_all(struct http_poll *p, const char *url, const struct net_addr *to, size_t n)
+static void send_all(struct polled *p, const char *url, const struct net_addr *to, size_t n)
 {
-    struct http_headers headers = {p->auth.headers, p->auth.n_headers},
-                        secrets = {p->auth.secrets, p->auth.n_secrets};
+    struct http_headers headers = {0}, secrets = {0};
+    struct poll_run *r = p->run;
 
-    p->asks = mem_array(n, sizeof(*p->asks));
-    p->n_asks = p->n_open = n;
-    p->asked_ns = loop_mono_ns(loop_of(p));
+    if (p->auth) {
+        headers = (struct http_headers){p->auth->headers, p->auth->n_headers};
+        secrets = (struct http_headers){p->auth->secrets, p->auth->n_secrets};
+    }
+    r->asks = mem_array(n, sizeof(*r->asks));
+    r->n_asks = r->n_open = n;
+    r->asked_ns = loop_mono_ns(loop_of(p));
     for (size_t i = 0; i < n; i++) {
-        p->asks[i].p = p;
-        p->asks[i].waiter = (struct share_waiter){.on_answer = on_answer, .arg = &p->asks[i]};
-        share_send(p->t->w->hub, p->t->w->http,
+        r->asks[i].p = p;
+        r->asks[i].waiter = (struct share_waiter){.on_answer = on_answer, .arg = &r->asks[i]};
+        share_send(p->t.w->hub, p->t.w->http,
                    &(struct http_call_options){.url = url,
                                                .addr = to ? &to[i] : NULL,
                                                .headers = &headers,
@@ -257,23 +298,23 @@ static void send_all(struct http_poll *p, const char *url, const struct net_addr
                                                .timeout_ms = p->timeout_ms,
                                                .max_body = POLL_ANSWER_MAX,
                                                .max_redirects = REDIRECTS_MAX,
-                                               .tls = p->auth.tls},
-                   &p->asks[i].waiter);
+                                               .tls = p->auth ? p->auth->tls : NULL},
+                   &r->asks[i].waiter);
     }
 }
 
-static void ask(struct http_poll *p)
+static void ask(struct polled *p)
 {
     struct buf url = BUF_INIT, addresses = BUF_INIT;
     struct err bad = ERR_INIT;
     size_t n = 1;
 
-    if (p->auth.problem) {
-        fail_round(p, p->auth.problem);
+    if (p->auth && p->auth->problem) {
+        fail_round(p, p->auth->problem);
         return;
     }
     if (p->ops->addresses) {
-        if (!p->ops->addresses(p->t, &addresses, &bad)) {
+        if (!p->ops->addresses(&p->t, &addresses, &bad)) {
             buf_done(&addresses);
             fail_round(p, bad.msg);
             return;
@@ -281,9 +322,9 @@ static void ask(struct http_poll *p)
         n = addresses.n / sizeof(struct net_addr);
         n = n > ASKS_MAX ? ASKS_MAX : n;
     }
-    p->ops->url(p->t, &url);
-    if (p->auth.query)
-        buf_printf(&url, "%c%s", strchr(buf_cstr(&url), '?') ? '&' : '?', p->auth.query);
+    p->ops->url(&p->t, &url);
+    if (p->auth && p->auth->query)
+        buf_printf(&url, "%c%s", strchr(buf_cstr(&url), '?') ? '&' : '?', p->auth->query);
     send_all(p, buf_cstr(&url),
              n && addresses.n ? (const struct net_addr *)(void *)addresses.p : NULL, n ? n : 1);
     if (url.p)
@@ -294,9 +335,9 @@ static void ask(struct http_poll *p)
 
 /* Each question has its place in the interval, so that not all are asked at once; the same
  * question of several triggers the same one, so that it is asked once (share.h). */
-static int64_t interval_ms(const struct http_poll *p)
+static int64_t interval_ms(const struct polled *p)
 {
-    const struct trigger *t = p->t;
+    const struct trigger *t = &p->t;
     uint64_t period = (uint64_t)(t->poll_ms > 0 ? t->poll_ms : 1),
              place = (str_hash(str_of(p->address)) ^ str_hash(str_of(t->query)) * 3) % period,
              now = (uint64_t)loop_mono_ns(loop_of(p)) / 1000000 + period - place;
@@ -304,71 +345,111 @@ static int64_t interval_ms(const struct http_poll *p)
     return (int64_t)(period - now % period);
 }
 
+static bool is_off(const struct polled *p)
+{
+    return p->ops->is_off && p->ops->is_off(&p->t);
+}
+
 static void on_timer(void *arg)
 {
-    struct http_poll *p = arg;
+    struct poll_run *r = arg;
 
-    loop_timer_start(&p->timer, interval_ms(p));
-    if (p->ops->is_off && p->ops->is_off(p->t))
-        p->has_answer = false; /* an answer of another time is none */
-    else if (p->n_open == 0)
-        ask(p);
+    if (is_off(r->p)) {
+        r->has_answer = false; /* an answer of another time is none */
+        return;                /* until somebody looks who finds it on */
+    }
+    loop_timer_start(&r->timer, interval_ms(r->p));
+    if (r->n_open == 0)
+        ask(r->p);
 }
 
-/* --- life --- */
-
-void poll_parse(struct http_poll *p, struct trigger *t, const struct http_poll_ops *ops,
-                const json_t *meta, const char *address, unsigned modes, struct err *err)
+static struct poll_run *run_of(struct polled *p)
 {
-    size_t host;
+    if (!p->run) {
+        p->run = mem_zalloc(sizeof(*p->run));
+        p->run->p = p;
+        p->run->state = METRIC_UNKNOWN;
+        loop_timer_init(&p->run->timer, loop_of(p), on_timer, p->run);
+    }
+    if (!loop_timer_is_running(&p->run->timer))
+        loop_timer_start(&p->run->timer, 0);
+    return p->run;
+}
 
-    p->t = t;
+/* --- the trigger --- */
+
+void polled_parse(struct trigger *t, const struct polled_ops *ops, const json_t *meta,
+                  const char *address, unsigned modes, struct err *err)
+{
+    struct polled *p = polled_of(t);
+    struct http_auth auth = {0};
+    int64_t timeout_ms;
+    const char *host;
+
     p->ops = ops;
     p->address = mem_strdup(address ? address : "");
-    meta_duration(t, meta, "timeout", POLL_TIMEOUT_MS, &p->timeout_ms, err);
-    http_auth_parse(t, meta, modes, &p->auth, err);
-    http_auth_take_user(&p->auth, p->address);
-    p->shown = mem_strdup(p->address);
-    host = strstr(p->shown, "://") ? (size_t)(strstr(p->shown, "://") - p->shown) + 3 : 0;
-    p->shown[strcspn(p->shown, "?#")] = '\0';
-    if (meta_is_hidden(t, meta, ops->key)) /* of one out of the environment no more than the host */
-        p->shown[host + strcspn(p->shown + host, "/")] = '\0';
+    meta_duration(t, meta, "timeout", POLL_TIMEOUT_MS, &timeout_ms, err);
+    p->timeout_ms = (int32_t)timeout_ms;
+    http_auth_parse(t, meta, modes, &auth, err);
+    http_auth_take_user(&auth, p->address);
+    p->auth = http_auth_keep(&auth);
+    p->shown_n = (uint32_t)strcspn(p->address, "?#");
+    if (meta_is_hidden(t, meta, ops->key)) { /* of one out of the environment only the host */
+        host = strstr(p->address, "://") ? strstr(p->address, "://") + 3 : p->address;
+        p->shown_n = (uint32_t)(host - p->address + (ptrdiff_t)strcspn(host, "/?#"));
+    }
 }
 
-void poll_start(struct http_poll *p)
+void polled_start(struct trigger *t)
 {
-    p->state = METRIC_UNKNOWN;
-    loop_timer_init(&p->timer, loop_of(p), on_timer, p);
-    loop_timer_start(&p->timer, 0);
+    if (!is_off(polled_of(t)))
+        run_of(polled_of(t));
 }
 
-void poll_done(struct http_poll *p)
+void polled_done(struct trigger *t)
 {
-    if (p->timer.loop)
-        loop_timer_stop(&p->timer);
-    for (size_t i = 0; i < p->n_asks; i++)
-        share_leave(&p->asks[i].waiter);
-    free(p->asks);
-    free(p->statuses);
-    http_auth_done(&p->auth);
+    struct polled *p = polled_of(t);
+    struct poll_run *r = p->run;
+
+    if (r) {
+        loop_timer_stop(&r->timer);
+        for (size_t i = 0; i < r->n_asks; i++)
+            share_leave(&r->asks[i].waiter);
+        free(r->asks);
+        free(r->statuses);
+        free(r);
+    }
+    if (p->auth)
+        http_auth_done(p->auth);
+    free(p->auth);
     free(p->address);
-    free(p->shown);
 }
 
-bool poll_is_waiting(const struct http_poll *p)
+bool polled_is_waiting(const struct trigger *t)
 {
-    return !p->has_answer;
+    struct polled *p = polled_of(t);
+
+    return !is_off(p) && !run_of(p)->has_answer;
 }
 
-void poll_value(const struct http_poll *p, struct decision_metric *m)
+void polled_value(struct trigger *t, int64_t now_ms, const struct trigger_target *target,
+                  struct decision_metric *m, char *warning, size_t cap)
 {
-    int64_t stale = (p->t->poll_ms * 3 > STALE_MS ? p->t->poll_ms * 3 : STALE_MS) + p->timeout_ms,
-            age = loop_mono_ns(loop_of(p)) / 1000000 - p->got_ms;
+    struct polled *p = polled_of(t);
+    const struct poll_run *r = run_of(p);
+    int64_t stale = (t->poll_ms * 3 > STALE_MS ? t->poll_ms * 3 : STALE_MS) + p->timeout_ms,
+            age = loop_mono_ns(loop_of(p)) / 1000000 - r->got_ms;
 
-    m->state = p->state;
-    m->value = p->value;
-    m->at_ms -= age;
-    snprintf(m->why, sizeof(m->why), "%s", p->why);
-    if (m->state != METRIC_UNKNOWN && age > stale)
+    (void)warning;
+    (void)cap;
+    m->state = r->state;
+    m->value = r->value;
+    m->at_ms = now_ms - age;
+    if (r->state == METRIC_UNKNOWN)
+        trigger_unknown(m, r->why);
+    else if (age > stale)
         trigger_unknown(m, "the last answer is too old, and none has come since");
+    else if (r->state == METRIC_EMPTY && target->ready > 0 && p->ops->no_series &&
+             !(p->ops->may_be_empty && p->ops->may_be_empty(t)))
+        trigger_unknown(m, p->ops->no_series);
 }

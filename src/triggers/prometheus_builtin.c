@@ -49,7 +49,7 @@ static void sum_up(const struct prometheus *p, const struct promql_result *r,
                    "prometheus.io/scrape?");
         }
         return;
-    } else if (r->n > 1 && !p->t.is_average) {
+    } else if (r->n > 1 && !p->p.t.is_average) {
         snprintf(m->why, sizeof(m->why),
                  "the query returned %zu series, a Value target needs one: put sum() around it",
                  r->n);
@@ -89,25 +89,25 @@ void prometheus_builtin_value(struct prometheus *p, int64_t now,
         return;
     }
     bare = promql_is_bare_selector(p->parsed);
-    if (!p->watch && p->t.w->samples)
-        p->watch = sample_hub_watch(p->t.w->samples, p->parsed, target->ns, target->name,
-                                    bare && p->t.is_average, on_push, &p->t);
-    if (bare && p->t.is_average) {
+    if (!p->watch && p->p.t.w->samples)
+        p->watch = sample_hub_watch(p->p.t.w->samples, p->parsed, target->ns, target->name,
+                                    bare && p->p.t.is_average, on_push, &p->p.t);
+    if (bare && p->p.t.is_average) {
         o.matchers = of_target;
         o.n_matchers = ARRAY_LEN(of_target);
     }
-    if (promql_instant(p->t.w->db, p->parsed, now, &o, &r, &err) < 0) {
+    if (promql_instant(p->p.t.w->db, p->parsed, now, &o, &r, &err) < 0) {
         trigger_unknown(m, err.msg);
         return;
     }
     sum_up(p, &r, target, m);
     promql_result_done(&r);
     if (!bare) {
-        promql_each_series(p->t.w->db, p->parsed, look_for_others, &x);
+        promql_each_series(p->p.t.w->db, p->parsed, look_for_others, &x);
         if (x.other[0])
             snprintf(warning, cap,
                      "query '%.100s' counts pods of %s too: add {namespace=\"%.*s\", "
                      "deployment=\"%.*s\"}",
-                     p->t.query, x.other, STR_ARG(target->ns), STR_ARG(target->name));
+                     p->p.t.query, x.other, STR_ARG(target->ns), STR_ARG(target->name));
     }
 }

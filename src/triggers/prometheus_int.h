@@ -2,21 +2,19 @@
 #ifndef FB_TRIGGERS_PROMETHEUS_INT_H
 #define FB_TRIGGERS_PROMETHEUS_INT_H
 
-#include "kube/names.h"
 #include "triggers/poll.h"
 #include "triggers/prometheus.h"
 
 struct prometheus {
-    struct trigger t;
-    struct http_poll poll;
+    struct polled p;
     char *parse_error;
-    struct promql *parsed;      /* NULL: not by us; another server may know more */
-    char *text;                 /* of the query */
-    char *extra;                /* "&namespace=..&k=v" */
+    struct promql *parsed; /* NULL: not by us; another server may know more. Else has t.query */
+    char *hidden;          /* the query, where t.query may not show it; NULL: that is it */
+    char *extra;           /* "&namespace=..&k=v"; NULL: none */
     struct sample_watch *watch; /* built in; NULL: not asked yet */
-    struct net_addr resolved;   /* of the address, as of `seen` */
-    struct names_seen seen;
-    bool is_resolved;
+    /* Whether the address is our own, as hub_names was then; UINT64_MAX: for good; 0: not known. */
+    uint64_t known;
+    bool is_ours;
 };
 
 /* prometheus_builtin.c */

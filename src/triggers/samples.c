@@ -21,7 +21,8 @@ struct reader {
 struct sample_watch {
     struct sample_hub *hub;
     struct list due; /* in the hub's, while a sample has come */
-    char *own;       /* "namespace", NUL, "deployment": only their series count; NULL: all */
+    char *own; /* "namespace", NUL, "deployment": behind the readers: only their series count; NULL:
+                  all */
     void (*fn)(void *arg);
     void *arg;
     size_t n;
@@ -110,15 +111,18 @@ struct sample_watch *sample_hub_watch(struct sample_hub *h, const struct promql 
                                       struct str workload, bool own_only, void (*fn)(void *arg),
                                       void *arg)
 {
+    size_t n = 0, own_n = own_only ? ns.n + 1 + workload.n + 1 : 0;
     struct sample_watch *w;
-    size_t n = 0;
 
     promql_each_selector(q, count_selector, &n);
-    w = mem_zalloc(sizeof(*w) + n * sizeof(w->readers[0]));
+    w = mem_zalloc(sizeof(*w) + n * sizeof(w->readers[0]) + own_n);
     w->hub = h;
     list_init(&w->due);
-    if (own_only)
-        w->own = mem_printf("%.*s%c%.*s", STR_ARG(ns), '\0', STR_ARG(workload));
+    if (own_only) {
+        w->own = (char *)&w->readers[n];
+        memcpy(w->own, ns.p, ns.n);
+        memcpy(w->own + ns.n + 1, workload.p, workload.n);
+    }
     w->fn = fn;
     w->arg = arg;
     promql_each_selector(q, add_selector, w);
@@ -132,7 +136,6 @@ void sample_watch_free(struct sample_watch *w)
     for (size_t i = 0; i < w->n; i++)
         tsdb_unwatch(w->readers[i].watch);
     list_del(&w->due);
-    free(w->own);
     free(w);
 }
 

@@ -90,19 +90,25 @@ static int resolve(struct trigger *t, struct auth *ret, struct err *err)
 
 const char *trigger_param(const struct trigger *t, const char *name)
 {
-    return auth_param(&t->auth, name);
+    return t->auth ? auth_param(t->auth, name) : NULL;
 }
 
 const char *trigger_env(const struct trigger *t, const char *name)
 {
-    return table_get(&t->auth.env, str_of(name));
+    return t->auth ? table_get(&t->auth->env, str_of(name)) : NULL;
+}
+
+void trigger_scrub(const struct trigger *t, char *text)
+{
+    if (t->auth)
+        auth_scrub(t->auth, text);
 }
 
 /* --- making one --- */
 
 static int check_pod_identity(const struct trigger *t, struct err *err)
 {
-    const char *p = t->auth.pod_identity;
+    const char *p = t->auth ? t->auth->pod_identity : NULL;
 
     return p && strcmp(p, "none") != 0
                ? err_set(err, ERR_UNSUPPORTED,
@@ -113,11 +119,12 @@ static int check_pod_identity(const struct trigger *t, struct err *err)
 /* Why a parameter is absent is rarely seen from the trigger. */
 static int explain(const struct trigger *t, const struct err *wrong, struct err *err)
 {
+    const char *why = t->auth ? buf_cstr(&t->auth->missing) : "";
     char text[sizeof(wrong->msg)];
 
-    snprintf(text, sizeof(text), "%.*s%s%.*s%s", 600, wrong->msg, t->auth.missing.n ? " (" : "",
-             300, buf_cstr(&t->auth.missing), t->auth.missing.n ? ")" : "");
-    auth_scrub(&t->auth, text);
+    snprintf(text, sizeof(text), "%.*s%s%.*s%s", 600, wrong->msg, *why ? " (" : "", 300, why,
+             *why ? ")" : "");
+    trigger_scrub(t, text);
     return err_set(err, wrong->code, "%s", text);
 }
 
@@ -147,25 +154,59 @@ static void start(struct trigger *t)
         t->type->start(t);
 }
 
+void trigger_set_texts(struct trigger *t, struct str ns, struct str so_name, const char *given_name,
+                       const char *metric_type)
+{
+    struct str all[] = {ns, so_name, str_of(given_name), str_of(metric_type)};
+    const char *at[ARRAY_LEN(all)];
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        n += all[i].n + 1;
+    t->ns = mem_zalloc(n);
+    n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        at[i] = t->ns + n;
+        if (all[i].n)
+            memcpy(t->ns + n, all[i].p, all[i].n);
+        n += all[i].n + 1;
+    }
+    t->so_name = at[1];
+    t->given_name = at[2];
+    t->metric_type = at[3];
+}
+
+/* What is given, or what there is to resolve; negative: that has failed. */
+static int find_auth(struct trigger *t, const struct trigger_options *o, struct err *err)
+{
+    t->source = keep_source(o);
+    if (!o->auth && !t->source)
+        return 0;
+    t->auth = mem_zalloc(sizeof(*t->auth));
+    if (!o->auth)
+        return resolve(t, t->auth, err);
+    *t->auth = *o->auth;
+    *o->auth = (struct auth){0};
+    return 0;
+}
+
 int trigger_new(const struct trigger_options *o, struct trigger **ret, struct err *err)
 {
     const char *name = json_text(o->spec, "type", "");
     const struct trigger_type *type = trigger_type_named(name);
     struct err bad = ERR_INIT;
     struct trigger *t;
-    int r = 0;
+    int r;
 
     if (!type)
         return unknown_type(name, err);
     t = mem_zalloc(type->size);
     t->type = type;
     t->w = o->world;
-    t->ns = str_dup(o->ns);
-    t->so_name = str_dup(o->so_name);
-    t->given_name = mem_strdup(json_text(o->spec, "name", ""));
+    trigger_set_texts(t, o->ns, o->so_name, json_text(o->spec, "name", ""),
+                      json_text(o->spec, "metricType", ""));
     t->index = o->index;
     t->poll_ms = o->poll_ms;
-    t->metric_type = mem_strdup(json_text(o->spec, "metricType", ""));
     t->is_average = strcmp(t->metric_type, "Value") != 0;
     t->has_modifiers = o->has_modifiers;
     t->changed = o->changed;
@@ -175,14 +216,8 @@ int trigger_new(const struct trigger_options *o, struct trigger **ret, struct er
                   ? trigger_metric_name_of(name, o->index, json_object_get(o->spec, "metadata"),
                                            o->ns, NULL)
                   : mem_strdup(name);
-    t->source = keep_source(o);
     list_init(&t->hub_link);
-    if (o->auth) {
-        t->auth = *o->auth;
-        *o->auth = (struct auth){0};
-    } else if (t->source) {
-        r = resolve(t, &t->auth, &bad);
-    }
+    r = find_auth(t, o, &bad);
     r = r < 0 ? explain(t, &bad, err) : parse(t, o->spec, err);
     if (r < 0) {
         trigger_free(t);
@@ -229,15 +264,15 @@ void trigger_refresh(struct trigger *t)
     struct err bad = ERR_INIT;
     int r = resolve(t, &fresh, &bad);
 
-    if (r == 0 && fresh.digest == t->auth.digest && !t->broken) {
-        take_sources(&t->auth, &fresh);
+    if (r == 0 && fresh.digest == t->auth->digest && !t->broken) {
+        take_sources(t->auth, &fresh);
         auth_done(&fresh);
         hub_update(t);
         return;
     }
     unmake(t);
-    auth_done(&t->auth);
-    t->auth = fresh;
+    auth_done(t->auth);
+    *t->auth = fresh;
     hub_update(t);
     make_anew(t, &bad);
     trigger_tell(t);
@@ -253,21 +288,21 @@ void trigger_free(struct trigger *t)
 {
     if (!t)
         return;
-    for (size_t i = 0; i < ARRAY_LEN(t->more); i++)
+    for (size_t i = 0; t->more && i < TRIGGER_METRICS_MAX - 1; i++)
         trigger_free(t->more[i]);
+    free(t->more);
     hub_remove(t);
     unmake(t);
-    auth_done(&t->auth);
+    if (t->auth)
+        auth_done(t->auth);
+    free(t->auth);
     if (t->source) {
         json_decref(t->source->spec);
         json_decref(t->source->scale_target);
     }
     free(t->source);
     free(t->ns);
-    free(t->so_name);
-    free(t->given_name);
     free(t->name);
-    free(t->metric_type);
     free(t->broken);
     free(t);
 }
@@ -362,8 +397,8 @@ void trigger_value(struct trigger *t, int64_t now, const struct trigger_target *
         trigger_unknown(m, t->broken);
     else
         t->type->value(t, now, target, m, warning, cap);
-    auth_scrub(&t->auth, m->why);
-    auth_scrub(&t->auth, warning);
+    trigger_scrub(t, m->why);
+    trigger_scrub(t, warning);
 }
 
 static bool is_key_of(const struct trigger_type *type, struct str key)

@@ -6,8 +6,6 @@
 
 #include "triggers/trigger.h"
 
-struct http_poll; /* poll.h */
-
 struct trigger_type {
     const char *name;
     const char *scaler; /* what KEDA's metrics call it: "prometheusScaler" */
@@ -26,10 +24,10 @@ struct trigger_type {
     void (*done)(struct trigger *t);  /* also after half a parse; may be NULL */
     void (*value)(struct trigger *t, int64_t now_ms, const struct trigger_target *target,
                   struct decision_metric *ret, char *warning, size_t cap);
-    bool (*is_waiting)(const struct trigger *t);              /* NULL: never */
-    bool (*is_builtin)(const struct trigger *t);              /* NULL: never */
-    json_t *(*metric_spec)(const struct trigger *t);          /* NULL: External, as all others */
-    const struct http_poll *(*poll)(const struct trigger *t); /* NULL: asks nobody over HTTP */
+    bool (*is_waiting)(const struct trigger *t);     /* NULL: never */
+    bool (*is_builtin)(const struct trigger *t);     /* NULL: never */
+    json_t *(*metric_spec)(const struct trigger *t); /* NULL: External, as all others */
+    bool is_polled; /* asks over HTTP: its struct begins with a struct polled (poll.h) */
     /* NULL: active while the value is above the activation threshold. */
     bool (*is_active)(const struct trigger *t, const struct decision_metric *m);
     /* NULL: always; as trigger_has_spec. */
@@ -38,27 +36,32 @@ struct trigger_type {
 
 struct trigger_source; /* trigger.c: what it is made from anew */
 
+/* Thousands of them are kept: what few have is behind a pointer. */
 struct trigger {
     const struct trigger_type *type;
     const struct trigger_world *w;
-    char *ns, *so_name, *name, *metric_type; /* metric_type: "" if not given */
-    char *given_name;                        /* spec.triggers[].name; "" if not given */
+    char *ns; /* the texts behind it are in the same block (trigger_set_texts) */
+    const char *so_name;
+    const char *given_name;  /* spec.triggers[].name; "" if not given */
+    const char *metric_type; /* "" if not given */
+    char *name;              /* of its metric */
     int index;
-    int64_t poll_ms;
     bool is_average, has_modifiers;
+    bool is_stale; /* hub.c: something it depends on has changed */
+    int64_t poll_ms;
     void (*changed)(void *arg);
     void (*respec)(void *arg);
     void *changed_arg;
-    struct auth auth;
+    struct auth *auth;             /* NULL: none */
     struct trigger_source *source; /* NULL: nothing that may change */
     struct list hub_link;
-    bool is_stale; /* hub.c: something it depends on has changed */
-    char *broken;  /* why it cannot be made any more; NULL: it works */
-    /* Its metrics beside the first, made when needed and kept until it ends. */
-    struct trigger *more[TRIGGER_METRICS_MAX - 1];
+    char *broken; /* why it cannot be made any more; NULL: it works */
+    /* Its metrics beside the first: TRIGGER_METRICS_MAX - 1 places, made when needed and kept until
+     * it ends. */
+    struct trigger **more;
     size_t n_more; /* that count now */
     /* by parse: */
-    char *query; /* what texts call it by; no secret */
+    char *query; /* what texts call it by; no secret; freed, unless done makes it NULL */
     double threshold, activation;
 };
 
@@ -71,6 +74,11 @@ const struct trigger_type *trigger_type_at(size_t i);
 /* The value of a metric is not known, and why. */
 void trigger_unknown(struct decision_metric *m, const char *why);
 void trigger_tell(struct trigger *t); /* calls changed */
+/* Copies them into the trigger, which has none yet. */
+void trigger_set_texts(struct trigger *t, struct str ns, struct str so_name, const char *given_name,
+                       const char *metric_type);
+/* auth_scrub with what the trigger knows. */
+void trigger_scrub(const struct trigger *t, char *text);
 
 /* --- authentication: resolved before parse, the same until done. Secrets: no text may quote one
  * --- */

@@ -16,6 +16,7 @@
 struct made {
     struct trigger t;
     struct trigger_world w;
+    struct auth auth;
     struct http_auth a;
     struct err err;
 };
@@ -41,8 +42,9 @@ static struct made *make(const char *meta_text, const char *params_text, unsigne
 
     m->t.type = &trigger_prometheus;
     m->t.w = &m->w;
+    m->t.auth = &m->auth;
     json_members (params, name, v)
-        auth_set_param(&m->t.auth, name, json_strv(v));
+        auth_set_param(&m->auth, name, json_strv(v));
     http_auth_parse(&m->t, meta, modes, &m->a, &m->err);
     return m;
 }
@@ -50,7 +52,7 @@ static struct made *make(const char *meta_text, const char *params_text, unsigne
 static void drop(struct made *m)
 {
     http_auth_done(&m->a);
-    auth_done(&m->t.auth);
+    auth_done(&m->auth);
     free(m);
 }
 
