@@ -150,7 +150,8 @@ static const struct object *controller_of(struct cluster *c, const json_t *o, co
 
 char *inject_resource_attributes(struct cluster *c, const json_t *pod)
 {
-    const struct object *rs = controller_of(c, pod, "ReplicaSet", KIND_REPLICASET), *d;
+    const struct object *rs = controller_of(c, pod, "ReplicaSet", KIND_REPLICASET), *d,
+                        *set = controller_of(c, pod, "StatefulSet", KIND_STATEFULSET);
     AUTO_JSON json_t *rs_tree = rs ? object_tree(rs) : NULL;
     struct buf b = BUF_INIT;
 
@@ -166,6 +167,9 @@ char *inject_resource_attributes(struct cluster *c, const json_t *pod)
     if (rs)
         buf_printf(&b, ",k8s.replicaset.name=%.*s,k8s.replicaset.uid=%.*s", STR_ARG(rs->name),
                    STR_ARG(rs->uid));
+    if (set)
+        buf_printf(&b, ",k8s.statefulset.name=%.*s,k8s.statefulset.uid=%.*s", STR_ARG(set->name),
+                   STR_ARG(set->uid));
     return buf_take(&b, NULL);
 }
 

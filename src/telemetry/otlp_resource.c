@@ -35,7 +35,18 @@ static void free_resource(struct otlp_resource *r)
 
 /* --- reading --- */
 
-enum what { JOB_SPACE, JOB, INSTANCE, NAMESPACE, POD, POD_UID, DEPLOYMENT, NODE, N_KNOWN };
+enum what {
+    JOB_SPACE,
+    JOB,
+    INSTANCE,
+    NAMESPACE,
+    POD,
+    POD_UID,
+    DEPLOYMENT,
+    STATEFULSET,
+    NODE,
+    N_KNOWN
+};
 
 static const char *const keys[N_KNOWN] = {
     [JOB_SPACE] = "service.namespace",
@@ -45,6 +56,7 @@ static const char *const keys[N_KNOWN] = {
     [POD] = "k8s.pod.name",
     [POD_UID] = "k8s.pod.uid",
     [DEPLOYMENT] = "k8s.deployment.name",
+    [STATEFULSET] = "k8s.statefulset.name",
     [NODE] = "k8s.node.name",
 };
 
@@ -123,6 +135,7 @@ static void look_up(struct otlp *o, struct otlp_resource *r)
     add_text(&r->labels, "namespace", known[NAMESPACE]);
     add_text(&r->labels, "pod", known[POD]);
     add_text(&r->labels, "deployment", known[DEPLOYMENT]);
+    add_text(&r->labels, "statefulset", known[STATEFULSET]);
     add_text(&r->labels, "node", known[NODE]);
     free(r->ns);
     free(r->pod);

@@ -46,7 +46,7 @@ void target_labels_add(struct target_labels *t, struct str name, struct str valu
         (struct label){str_of(mem_strdup(clean)), (struct str){str_dup(value), value.n}};
 }
 
-/* Pod -> ReplicaSet -> Deployment; a pod of its own is its own workload. */
+/* Pod -> ReplicaSet -> Deployment, or Pod -> StatefulSet; a pod of its own is its own workload. */
 void target_workload(struct cluster *c, const struct object *pod, char out[WORKLOAD_NAME_MAX])
 {
     const struct object_owner *rs = object_controller(pod);
@@ -61,6 +61,8 @@ void target_workload(struct cluster *c, const struct object *pod, char out[WORKL
 void target_labels_add_pod(struct target_labels *t, struct cluster *c, const struct object *pod,
                            const json_t *tree)
 {
+    const struct object_owner *owner = object_controller(pod);
+    bool is_set = owner && str_is(owner->kind, "StatefulSet");
     char workload[WORKLOAD_NAME_MAX];
     const char *key;
     const json_t *v;
@@ -68,7 +70,7 @@ void target_labels_add_pod(struct target_labels *t, struct cluster *c, const str
     target_workload(c, pod, workload);
     target_labels_add(t, STR("namespace"), pod->ns);
     target_labels_add(t, STR("pod"), pod->name);
-    target_labels_add(t, STR("deployment"), str_of(workload));
+    target_labels_add(t, is_set ? STR("statefulset") : STR("deployment"), str_of(workload));
     target_labels_add(t, STR("node"), str_of(json_text(tree, "spec.nodeName", "")));
     json_object_foreach (json_at(tree, "metadata.labels"), key, v)
         target_labels_add(t, str_of(key), json_strv(v));

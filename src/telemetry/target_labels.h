@@ -22,10 +22,11 @@ void target_labels_done(struct target_labels *t);
  * beyond the maximum are left out. */
 void target_labels_add(struct target_labels *t, struct str name, struct str value);
 struct str target_labels_get(const struct target_labels *t, struct str name); /* or STR_NONE */
-/* namespace, pod, deployment, node, and the pod's own labels. tree: the pod's. */
+/* namespace, pod, deployment (or statefulset), node, and the pod's own labels. tree: the pod's. */
 void target_labels_add_pod(struct target_labels *t, struct cluster *c, const struct object *pod,
                            const json_t *tree);
-/* The name of the Deployment above the pod, of the ReplicaSet without one, or the pod's own. */
+/* The name of the Deployment above the pod, of the StatefulSet, of the ReplicaSet without one, or
+ * the pod's own. */
 void target_workload(struct cluster *c, const struct object *pod, char out[WORKLOAD_NAME_MAX]);
 
 #endif

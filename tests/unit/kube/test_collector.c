@@ -177,6 +177,29 @@ static void several_sidecars_of_a_namespace_leave_true_undecided(void **state)
     fake_done(&f);
 }
 
+static void a_statefulsets_pod_names_its_set(void **state)
+{
+    AUTO_JSON json_t *p =
+        yaml("{apiVersion: v1, kind: Pod, metadata: {name: web-0, namespace: team, "
+             "ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: web, uid: su, "
+             "controller: true}]}}");
+    AUTO_FREE char *attributes = NULL;
+    struct fake f;
+
+    (void)state;
+    fill(&f, "");
+    add(&f, KIND_STATEFULSET,
+        "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web, namespace: team, uid: "
+        "su}}");
+    attributes = inject_resource_attributes(&f.cluster, p);
+    assert_string_equal(attributes, "k8s.namespace.name=team,"
+                                    "k8s.node.name=$(OTEL_RESOURCE_ATTRIBUTES_NODE_NAME),"
+                                    "k8s.pod.name=$(OTEL_RESOURCE_ATTRIBUTES_POD_NAME),"
+                                    "k8s.pod.uid=$(OTEL_RESOURCE_ATTRIBUTES_POD_UID),"
+                                    "k8s.statefulset.name=web,k8s.statefulset.uid=su");
+    fake_done(&f);
+}
+
 static void the_container_is_as_the_operator_makes_it(void **state)
 {
     static const char *const env[] = {"FIRST",
@@ -336,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(annotations_of_pod_and_namespace_decide),
         cmocka_unit_test(several_sidecars_of_a_namespace_leave_true_undecided),
+        cmocka_unit_test(a_statefulsets_pod_names_its_set),
         cmocka_unit_test(the_container_is_as_the_operator_makes_it),
         cmocka_unit_test(a_label_is_cut_to_63_characters_and_ends_well),
         cmocka_unit_test(admission_has_its_verdicts),

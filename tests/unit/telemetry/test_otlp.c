@@ -464,6 +464,22 @@ static void a_pods_series_carry_its_labels_and_end_with_it(void **state)
     assert_int_equal(b->out.rejected, 1);
 }
 
+static void a_pod_of_a_statefulset_is_known_by_that(void **state)
+{
+    struct bench *b = *state;
+
+    apply(b, KIND_NAMESPACE, "{apiVersion: v1, kind: Namespace, metadata: {name: default}}");
+    push_gauge(b, POD_P "," ATTR("k8s.statefulset.name", "web"), "g", loop_wall_ms(b->loop), 1);
+    assert_string_equal(ask(b, "g"), "{__name__=g,namespace=default,pod=p,statefulset=web} 1");
+    apply(b, KIND_POD,
+          "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: default, ownerReferences: "
+          "[{apiVersion: apps/v1, kind: StatefulSet, name: own, uid: u, controller: true}]}, spec: "
+          "{nodeName: n1, containers: [{name: c, image: i}]}}");
+    push_gauge(b, POD_P, "g", loop_wall_ms(b->loop), 2);
+    assert_string_equal(ask(b, "g{node=\"n1\"}"),
+                        "{__name__=g,namespace=default,node=n1,pod=p,statefulset=own} 2");
+}
+
 /* --- pushed and scraped are one --- */
 
 struct scraped {
@@ -600,6 +616,7 @@ int main(void)
         T(a_full_store_says_so),
         T(attributes_stand_beside_the_targets_labels),
         T(a_pods_series_carry_its_labels_and_end_with_it),
+        T(a_pod_of_a_statefulset_is_known_by_that),
         T(a_pushed_page_answers_as_the_scraped_one),
         T(what_is_no_longer_pushed_is_forgotten),
         T(a_wall_clock_set_back_does_not_stop_pushes),
