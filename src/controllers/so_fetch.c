@@ -50,7 +50,8 @@ static void note_return(struct scaler *s, struct so_trigger *t, bool has_failed)
 
 static void fetch(struct scaler *s, struct hpa_look *l, struct so_trigger *t, struct so_look *x)
 {
-    struct trigger_target target = {str_of(s->ns), str_of(s->target), l->ready};
+    struct trigger_target target = {str_of(s->ns), str_of(s->target), l->ready,
+                                    strcmp(s->target_kind, "StatefulSet") == 0};
     struct keda_fetch f = {.metric = trigger_metric_name(t->t),
                            .target = trigger_threshold(t->t),
                            .current = l->scene.scale_error ? -1 : l->scene.current,

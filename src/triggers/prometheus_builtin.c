@@ -7,10 +7,15 @@
 #include "base/mem.h"
 #include "triggers/prometheus_int.h"
 
+static const char *workload_label(const struct trigger_target *t)
+{
+    return t->is_set ? "statefulset" : "deployment";
+}
+
 static bool is_of_target(const struct trigger_target *t, const struct series *s)
 {
     return str_eq(series_label(s, "namespace"), t->ns) &&
-           str_eq(series_label(s, "deployment"), t->name);
+           str_eq(series_label(s, workload_label(t)), t->name);
 }
 
 struct spanning {
@@ -23,6 +28,8 @@ static void look_for_others(void *arg, struct series *s)
     struct spanning *x = arg;
     struct str d = series_label(s, "deployment");
 
+    if (!d.n)
+        d = series_label(s, "statefulset");
     if (d.n && !x->other[0] && !is_of_target(x->target, s))
         snprintf(x->other, sizeof(x->other), "%.*s/%.*s", STR_ARG(series_label(s, "namespace")),
                  STR_ARG(d));
@@ -76,8 +83,9 @@ void prometheus_builtin_value(struct prometheus *p, int64_t now,
                               const struct trigger_target *target, struct decision_metric *m,
                               char *warning, size_t cap)
 {
-    struct matcher of_target[] = {{MATCH_EQ, STR("namespace"), target->ns, NULL, NULL},
-                                  {MATCH_EQ, STR("deployment"), target->name, NULL, NULL}};
+    struct matcher of_target[] = {
+        {MATCH_EQ, STR("namespace"), target->ns, NULL, NULL},
+        {MATCH_EQ, str_of(workload_label(target)), target->name, NULL, NULL}};
     struct promql_options o = {.lookback_ms = 0};
     struct promql_result r;
     struct err err = ERR_INIT;
@@ -107,7 +115,8 @@ void prometheus_builtin_value(struct prometheus *p, int64_t now,
         if (x.other[0])
             snprintf(warning, cap,
                      "query '%.100s' counts pods of %s too: add {namespace=\"%.*s\", "
-                     "deployment=\"%.*s\"}",
-                     p->p.t.query, x.other, STR_ARG(target->ns), STR_ARG(target->name));
+                     "%s=\"%.*s\"}",
+                     p->p.t.query, x.other, STR_ARG(target->ns), workload_label(target),
+                     STR_ARG(target->name));
     }
 }

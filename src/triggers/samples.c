@@ -39,8 +39,11 @@ struct sample_hub {
 
 static bool is_own(const char *own, const struct series *s)
 {
+    const char *workload = own + strlen(own) + 1;
+
     return str_is(series_label(s, "namespace"), own) &&
-           str_is(series_label(s, "deployment"), own + strlen(own) + 1);
+           (str_is(series_label(s, "deployment"), workload) ||
+            str_is(series_label(s, "statefulset"), workload));
 }
 
 static bool reads(void *arg, const struct series *s)

@@ -41,6 +41,7 @@ struct trigger_world {
 struct trigger_target { /* the workload that is scaled */
     struct str ns, name;
     int64_t ready;
+    bool is_set; /* a StatefulSet: its series have the label statefulset instead of deployment */
 };
 
 struct trigger;

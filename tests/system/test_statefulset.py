@@ -5,10 +5,13 @@ import os
 import pathlib
 import re
 import tempfile
+import urllib.parse
+import urllib.request
 
 import pytest
 
 from conftest import wait_for
+from test_hpa import PODS, create, deployment, hpa, say
 
 
 @pytest.fixture
@@ -300,6 +303,109 @@ def test_a_headless_service_knows_its_pods_by_name(flyball):
     settled(f, 2)
     wait_for("both are there", lambda: sorted(
         a["hostname"] for a in f.get("endpoints", "web")["subsets"][0]["addresses"]) == ["web-0", "web-1"])
+
+
+# --- scaled by others ---
+
+
+def saying(name="web", app=None, **spec):
+    """A StatefulSet whose pods say a load; of the Deployment of test_hpa.py."""
+    s = deployment(app or name)
+    s["kind"], s["metadata"]["name"] = "StatefulSet", name
+    s["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
+    s["spec"].update(spec)
+    return s
+
+
+def scaled(name, query, **spec):
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name}, "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name},
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}},
+        "triggers": [{"type": "prometheus", "metadata": {
+            "serverAddress": "http://prometheus.istio-system.svc:9090", "query": query, "threshold": "2"}}], **spec}}
+
+
+def count(f, name="web"):
+    return f.get("sts", name)["spec"]["replicas"]
+
+
+def series(f, expr):
+    url = f.web + "/api/v1/query?query=" + urllib.parse.quote(expr)
+    return json.load(urllib.request.urlopen(url, timeout=10))["data"]["result"]
+
+
+def test_a_scaledobject_takes_a_set_up_down_to_zero_and_back(flyball):
+    f = flyball
+    create(f, deployment("source"), saying())
+    settled(f, 1)
+    wait_for("the source", lambda: f.get("deploy", "source")["status"].get("readyReplicas") == 1)
+    say(f, 6, "source")
+    create(f, scaled("web", 'sum(app_load{deployment="source"})', minReplicaCount=0, maxReplicaCount=5, cooldownPeriod=1))
+    wait_for("three", lambda: count(f) == 3)
+    settled(f, 3)
+    assert names(f)[1:] == ["web-0", "web-1", "web-2"]
+    so = f.get("scaledobject", "web")
+    assert (so["status"]["scaleTargetKind"], so["status"]["hpaName"]) == ("apps/v1.StatefulSet", "keda-hpa-web")
+    assert re.search(r"keda-hpa-web +StatefulSet/web ", f.kubectl("get", "hpa").stdout)
+    say(f, 3, "source")
+    wait_for("two", lambda: count(f) == 2)
+    say(f, 0, "source")
+    wait_for("none", lambda: count(f) == 0 and status(f)["replicas"] == 0, 20)
+    say(f, 4, "source")
+    wait_for("two again", lambda: count(f) == 2, 20)
+    settled(f, 2)
+
+
+def test_a_bare_query_counts_the_sets_own_pods_only(flyball):
+    f = flyball
+    create(f, saying(app="set"), deployment("web"))  # a Deployment of the same name says something too
+    settled(f, 1)
+    wait_for("both", lambda: f.get("deploy", "web")["status"].get("readyReplicas") == 1)
+    say(f, 6, "set")
+    say(f, 100, "web")
+    wait_for("both are scraped", lambda: {s["value"][1] for s in series(f, "app_load")} == {"6", "100"})
+    mine, = series(f, 'app_load{statefulset="web"}')
+    assert mine["value"][1] == "6" and "deployment" not in mine["metric"] and mine["metric"]["pod"] == "web-0"
+    create(f, scaled("web", "app_load", maxReplicaCount=9))
+    wait_for("three", lambda: count(f) == 3)
+    wait_for("what it has seen", lambda: f.get("hpa", "keda-hpa-web")["status"]["currentMetrics"][0]
+             ["external"]["current"]["averageValue"] in ("6", "2"))
+    assert count(f) == 3
+
+
+def test_a_query_that_counts_others_says_how_to_narrow_it(flyball):
+    f = flyball
+    create(f, saying(), deployment("other"))
+    settled(f, 1)
+    create(f, scaled("web", "sum(app_load)"))
+    wait_for("it is told", lambda: any('counts pods of default/other too: add {namespace="default", statefulset="web"}'
+                                       in e["message"] for e in events(f, "QuerySpansWorkloads")))
+
+
+def test_an_hpa_of_a_users_own_scales_a_set(flyball):
+    f = flyball
+    own = hpa([PODS])
+    own["spec"]["scaleTargetRef"]["kind"] = "StatefulSet"
+    create(f, saying(), own)
+    settled(f, 1)
+    say(f, 6)
+    wait_for("three", lambda: count(f) == 3)
+    wait_for("all are ready", lambda: status(f).get("readyReplicas") == 3)
+    say(f, 1.3)
+    wait_for("two", lambda: count(f) == 2)
+    settled(f, 2)
+    assert names(f) == ["web-0", "web-1"]
+
+
+def test_a_cpu_trigger_needs_requests_or_a_limitrange(flyball):
+    f = flyball
+    apply(f, sts(replicas=1))
+    cpu = scaled("web", "x", minReplicaCount=1, triggers=[
+        {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "50"}}])
+    r = apply(f, json.dumps(cpu), check=False)
+    assert r.returncode != 0 and "the container main doesn't have the cpu request defined" in r.stderr
+    apply(f, limit_range(default={"cpu": "1"}))
+    apply(f, json.dumps(cpu))
 
 
 # --- LimitRanges ---

@@ -158,14 +158,19 @@ static struct trigger *make(struct fixture *f, const char *host)
     return t;
 }
 
-static struct decision_metric look(struct fixture *f, struct trigger *t)
+static struct decision_metric look_of(struct fixture *f, struct trigger *t, bool is_set)
 {
-    struct trigger_target target = {STR("default"), STR("web"), 1};
+    struct trigger_target target = {STR("default"), STR("web"), 1, is_set};
     struct decision_metric m;
     char warning[100];
 
     trigger_value(t, loop_wall_ms(f->cluster.loop), &target, &m, warning, sizeof(warning));
     return m;
+}
+
+static struct decision_metric look(struct fixture *f, struct trigger *t)
+{
+    return look_of(f, t, false);
 }
 
 /* --- the tests --- */
@@ -231,6 +236,22 @@ static void an_address_of_digits_is_never_looked_up(void **state)
     trigger_free(other);
 }
 
+static void a_statefulset_of_the_same_name_is_another_workload(void **state)
+{
+    struct fixture *f = *state;
+    struct label l[] = {{STR("__name__"), STR("load")},
+                        {STR("namespace"), STR("default")},
+                        {STR("statefulset"), STR("web")}};
+    struct series *s = tsdb_series(f->world.db, l, ARRAY_LEN(l));
+    struct trigger *t = make(f, "127.0.0.1");
+
+    tsdb_append(f->world.db, s, loop_wall_ms(f->cluster.loop), 3);
+    assert_true(look_of(f, t, true).value == 3);
+    assert_true(look_of(f, t, false).value == 7);
+    trigger_free(t);
+    tsdb_release(s);
+}
+
 #define MANY 1000
 
 static size_t heap(void)
@@ -264,6 +285,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_looks_a_name_up_again_only_when_one_has_changed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_address_of_digits_is_never_looked_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_statefulset_of_the_same_name_is_another_workload, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(many_take_little_memory, setup, teardown),
     };
 

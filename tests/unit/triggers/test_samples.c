@@ -48,17 +48,23 @@ static void end(struct fixture *f)
     loop_free(f->loop);
 }
 
-static void push(struct fixture *f, const char *name, const char *deployment, const char *job,
-                 double v)
+static void push_of(struct fixture *f, const char *name, const char *kind, const char *workload,
+                    const char *job, double v)
 {
     struct label l[] = {{STR("__name__"), str_of(name)},
                         {STR("namespace"), STR("default")},
-                        {STR("deployment"), str_of(deployment)},
+                        {str_of(kind), str_of(workload)},
                         {STR("job"), str_of(job)}};
     struct series *s = tsdb_series(f->db, l, ARRAY_LEN(l));
 
     tsdb_append(f->db, s, loop_wall_ms(f->loop), v);
     tsdb_release(s);
+}
+
+static void push(struct fixture *f, const char *name, const char *deployment, const char *job,
+                 double v)
+{
+    push_of(f, name, "deployment", deployment, job, v);
 }
 
 static void who_reads_a_sample_is_woken_once_a_push(void **state)
@@ -87,6 +93,22 @@ static void who_reads_a_sample_is_woken_once_a_push(void **state)
     push(&f, "load", "web", "app", 1);   /* the same value again */
     loop_run_for(f.loop, 10);
     assert_int_equal(f.woken[0] + f.woken[1] + f.woken[2] + f.woken[3], 4);
+    end(&f);
+}
+
+static void samples_of_a_statefulset_are_its_own_too(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    watch(&f, 0, "load", true);
+    push_of(&f, "load", "statefulset", "web", "app", 1);
+    loop_run_for(f.loop, 10);
+    assert_int_equal(f.woken[0], 1);
+    push_of(&f, "load", "statefulset", "other", "app", 1);
+    loop_run_for(f.loop, 10);
+    assert_int_equal(f.woken[0], 1);
     end(&f);
 }
 
@@ -138,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_reads_a_sample_is_woken_once_a_push),
+        cmocka_unit_test(samples_of_a_statefulset_are_its_own_too),
         cmocka_unit_test(samples_of_rounds_wake_nobody),
         cmocka_unit_test(who_is_woken_may_end_any_watch),
     };
