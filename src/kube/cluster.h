@@ -20,6 +20,7 @@
 
 struct cluster;
 struct correlator;
+struct validations;
 
 enum cluster_event { CLUSTER_ADDED, CLUSTER_MODIFIED, CLUSTER_DELETED };
 
@@ -67,9 +68,11 @@ struct cluster {
     /* Embedded: first address (host order) of our /20 of Service addresses, from which admission
      * assigns clusterIP; 0 where the cluster does that itself. */
     uint32_t service_block;
-    /* What event_emit remembers: made and freed by who makes the cluster (correlator.h), freed when
-     * no write is answered any more. NULL where nobody emits events. */
+    /* Made and freed by who makes the cluster, freed when no write is answered any more: what
+     * event_emit remembers (correlator.h; NULL where nobody emits events), and what admission
+     * counts (validations.h; NULL: nothing). */
     struct correlator *events;
+    struct validations *validations;
 };
 
 /* Borrowed until the next turn of the loop, or NULL. */

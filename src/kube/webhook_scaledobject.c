@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "kube/limit_range.h"
 #include "kube/rules.h"
+#include "kube/validations.h"
 
 #define HOOK "admission webhook \"vscaledobject.kb.io\" denied the request: "
 
@@ -62,6 +63,7 @@ int webhook_scaledobject(struct cluster *c, const json_t *o, const json_t *was, 
 
     if (!keda_admit_is_needed(o, was))
         return 0;
+    validations_count(c ? c->validations : NULL, ns, was != NULL, NULL);
     if (keda_admit(o, d->is_dry, NULL, &r) && c) {
         cluster_each(c, KIND_SCALEDOBJECT, ns, NULL, compare_scaled_object, &x);
         if (!r.reason)
@@ -69,10 +71,12 @@ int webhook_scaledobject(struct cluster *c, const json_t *o, const json_t *was, 
         if (!r.reason && !d->is_dry)
             look_at_requests(c, ns, &x);
     }
-    if (r.reason)
+    if (r.reason) {
+        validations_count(c ? c->validations : NULL, ns, was != NULL, r.reason);
         webhook_deny(d, HOOK "%s", buf_cstr(&r.message));
-    else
+    } else {
         keda_warnings(o, &d->warnings);
+    }
     keda_refusal_done(&r);
     return d->http ? ERR_FORBIDDEN : 0;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "kube/correlator.h"
 #include "kube/status.h"
+#include "kube/validations.h"
 #include "store/store_int.h"
 
 #define DRAIN_MAX 100
@@ -560,7 +561,8 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
     struct store *s = mem_zalloc(sizeof(*s));
     int r = 0;
 
-    s->cluster = (struct cluster){&cluster_ops, o->loop, o->service_block, correlator_new()};
+    s->cluster = (struct cluster){&cluster_ops, o->loop, o->service_block, correlator_new(),
+                                  validations_new()};
     s->o = *o;
     if (o->seed)
         rng_seed(&s->rng, o->seed);
@@ -630,6 +632,7 @@ void store_close(struct store *s)
     }
     give_replies(s);
     correlator_free(s->cluster.events);
+    validations_free(s->cluster.validations);
     /* what is posted looks at it once more; a simulated loop drops what is posted */
     if (loop_uv(s->o.loop))
         loop_post(s->o.loop, free, s);
