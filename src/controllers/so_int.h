@@ -63,6 +63,7 @@ struct scaler {
     struct loop_timer tick;           /* what no round brings */
     struct loop_timer answer;         /* answers of several triggers are one look */
     int64_t round_ms;                 /* mono: of the last round; 0: none yet */
+    double late_s;                    /* the last look of its loop, after it was due */
     struct loop_timer poll, sync;     /* upstream timing: KEDA's loop, the HPA's */
     bool is_complete;                 /* the round: every target answered */
     char *last_warning, *unknown_why; /* NULL: none */

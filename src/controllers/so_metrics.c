@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "controllers/so_int.h"
+#include "kube/validations.h"
 
 #define KEDA_VERSION "2.18.0"
 
@@ -70,7 +71,7 @@ static void add_errors(struct buf *out, const struct scaler *s, size_t i)
 {
     const struct so_trigger *t = &s->triggers[i];
 
-    if (!t->errors)
+    if (!t->errors && (!trigger_is_external(t->t) || !t->m.name[0]))
         return;
     open_series(out, "keda_scaler_detail_errors_total", s, trigger_metric_name(t->t),
                 trigger_scaler(t->t), i);
@@ -146,6 +147,22 @@ static void each_object(const struct scaledobject_controller *c, struct buf *out
     }
 }
 
+static void each_lateness(const struct scaledobject_controller *c, struct buf *out)
+{
+    size_t i = 0;
+    void *v;
+
+    while (table_next(&c->scalers, &i, NULL, &v)) {
+        const struct scaler *s = v;
+
+        if (s->is_running)
+            buf_printf(out,
+                       "keda_internal_scale_loop_latency_seconds{namespace=\"%s\",resource=\"%s\","
+                       "type=\"scaledobject\"} %.9g\n",
+                       s->ns, s->name, s->late_s > 0 ? s->late_s : 0);
+    }
+}
+
 /* --- how many objects there are --- */
 
 struct counts {
@@ -202,8 +219,12 @@ void scaledobject_metrics(struct scaledobject_controller *c, struct buf *out)
     each_object(c, out, false);
     head(out, "keda_scaled_object_paused", "gauge", "Whether a ScaledObject is paused.");
     each_object(c, out, true);
+    head(out, "keda_internal_scale_loop_latency_seconds", "gauge",
+         "How long after it was due the last look of a ScaledObject's loop was.");
+    each_lateness(c, out);
     head(out, "keda_resource_registered_total", "gauge", "Objects there are.");
     count_kind(cluster, KIND_SCALEDOBJECT, "scaled_object", out);
     count_kind(cluster, KIND_TRIGGERAUTHENTICATION, "trigger_authentication", out);
     count_kind(cluster, KIND_CLUSTERTRIGGERAUTHENTICATION, "cluster_trigger_authentication", out);
+    validations_metrics(cluster->validations, out);
 }

@@ -34,14 +34,22 @@ static void evaluate_now(struct scaler *s, enum so_what what)
     so_evaluate(s, loop_wall_ms(so_cluster(s->c)->loop), what);
 }
 
+/* How late the loop is: for its metric. */
+static void note_lateness(struct scaler *s, const struct loop_timer *due)
+{
+    s->late_s = (double)(loop_mono_ns(due->loop) - due->due_ns) / 1e9;
+}
+
 static void on_round(void *arg, int64_t round_ms, bool complete)
 {
     struct scaler *s = arg;
 
     s->is_complete = complete;
     s->round_ms = so_mono_ms(s);
-    if (!is_upstream(s))
-        so_evaluate(s, round_ms, SO_BOTH);
+    if (is_upstream(s))
+        return;
+    s->late_s = (double)(loop_wall_ms(so_cluster(s->c)->loop) - round_ms) / 1000;
+    so_evaluate(s, round_ms, SO_BOTH);
 }
 
 /* A trigger that is asked elsewhere has another answer, or a sample was pushed that it reads. */
@@ -76,8 +84,10 @@ static void on_tick(void *arg)
     bool has_rounds =
         s->round_ms && so_mono_ms(s) - s->round_ms < 2 * (between > TICK_MS ? between : TICK_MS);
 
-    if (!has_rounds)
+    if (!has_rounds) {
+        note_lateness(s, &s->tick);
         evaluate_now(s, SO_BOTH);
+    }
     loop_timer_start(&s->tick, TICK_MS);
 }
 
@@ -85,6 +95,7 @@ static void on_poll(void *arg)
 {
     struct scaler *s = arg;
 
+    note_lateness(s, &s->poll);
     loop_timer_start(&s->poll, so_period_ms(s, POLL_UPSTREAM_MS));
     evaluate_now(s, SO_POLL);
 }

@@ -41,7 +41,7 @@ struct loop_timer {
     struct loop *loop;
     void (*fn)(void *arg);
     void *arg;
-    int64_t due_ns; /* mono; valid while running */
+    int64_t due_ns; /* mono; stays when it has fired */
     uint64_t seq;   /* ties go first come first served */
     size_t heap_at; /* 1-based place in the loop's heap; 0: not running */
 };

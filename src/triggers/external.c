@@ -332,6 +332,15 @@ static void value(struct trigger *t, int64_t now_ms, const struct trigger_target
         trigger_unknown(m, x->why ? x->why : "the external scaler is not asked yet");
 }
 
+static double latency(const struct trigger *t)
+{
+    const struct external *x = external_of(t);
+
+    if (x->remote)
+        return external_remote_latency(x->remote);
+    return x->own && t->took_ns ? (double)t->took_ns / 1e9 : -1;
+}
+
 static bool is_active(const struct trigger *t, const struct decision_metric *m)
 {
     const struct external *x = external_of(t);
@@ -366,6 +375,7 @@ const struct trigger_type trigger_external = {.name = "external",
                                               .start = start,
                                               .done = done,
                                               .value = value,
+                                              .latency = latency,
                                               .is_waiting = is_waiting,
                                               .is_active = is_active,
                                               .has_spec = has_spec};
@@ -378,6 +388,7 @@ const struct trigger_type trigger_external_push = {.name = "external-push",
                                                    .start = start,
                                                    .done = done,
                                                    .value = value,
+                                                   .latency = latency,
                                                    .is_waiting = is_waiting,
                                                    .is_active = is_active,
                                                    .has_spec = has_spec};

@@ -65,6 +65,8 @@ size_t external_remote_count(const struct external_remote *r);
 const char *external_remote_metric(const struct external_remote *r, size_t i);
 double external_remote_target(const struct external_remote *r, size_t i);
 const char *external_remote_why(const struct external_remote *r);
+/* Seconds that the last poll took; negative: none has ended yet. */
+double external_remote_latency(const struct external_remote *r);
 bool external_remote_is_waiting(const struct external_remote *r);
 /* What the last poll brought for it. */
 void external_remote_value(const struct external_remote *r, size_t i, struct decision_metric *ret);

@@ -42,6 +42,8 @@ struct external_remote {
     struct loop_timer poll;
     struct grpc_call *spec_call, *active_call;
     bool is_polling, polls_again, has_polled;
+    int64_t asked_ns;  /* mono: the poll that runs began */
+    double latency_s;  /* of the last one */
     struct err failed; /* of the poll that runs: the first failure */
     bool new_active;
     struct metric metrics[EXTERNAL_METRICS_MAX];
@@ -105,6 +107,7 @@ static void end_poll(struct external_remote *r)
 {
     r->is_polling = false;
     r->has_polled = true;
+    r->latency_s = (double)(loop_mono_ns(r->poll.loop) - r->asked_ns) / 1e9;
     snprintf(r->why, sizeof(r->why), "%.239s", r->failed.msg);
     r->is_active = !r->failed.code && r->new_active;
     if (r->polls_again)
@@ -274,6 +277,7 @@ static void start_poll(void *arg)
     }
     r->is_polling = true;
     r->polls_again = false;
+    r->asked_ns = loop_mono_ns(r->poll.loop);
     r->failed = ERR_INIT;
     r->new_active = false;
     if (!r->streamed.n) {
@@ -431,6 +435,11 @@ const char *external_remote_metric(const struct external_remote *r, size_t i)
 double external_remote_target(const struct external_remote *r, size_t i)
 {
     return r->metrics[i].target;
+}
+
+double external_remote_latency(const struct external_remote *r)
+{
+    return r->has_polled ? r->latency_s : -1;
 }
 
 const char *external_remote_why(const struct external_remote *r)

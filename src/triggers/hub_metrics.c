@@ -161,16 +161,28 @@ static void add_empty(struct trigger_hub *h, struct buf *out)
     }
 }
 
+/* Seconds; negative: none yet. Of cpu and memory nothing is fetched. */
+static double latency_of(const struct trigger *t)
+{
+    struct poll_counts c = counts_of(t);
+
+    if (t->type->is_polled && !trigger_is_builtin(t))
+        return c.n_statuses ? c.latency_s : -1;
+    if (t->type->latency)
+        return t->type->latency(t);
+    return t->type->is_external && t->took_ns ? (double)t->took_ns / 1e9 : -1;
+}
+
 static void add_latency(struct trigger_hub *h, struct buf *out)
 {
     head(out, "keda_scaler_metrics_latency_seconds", "gauge",
-         "How long the last request of a trigger took.");
+         "How long the last fetch of a trigger took.");
     list_each (it, hub_triggers(h)) {
         const struct trigger *t = hub_trigger(it);
-        struct poll_counts c = counts_of(t);
+        double latency_s = latency_of(t);
         char index[16];
 
-        if (!c.n_statuses)
+        if (latency_s < 0)
             continue;
         snprintf(index, sizeof(index), "%d", t->index);
         buf_add_cstr(out, "keda_scaler_metrics_latency_seconds{");
@@ -181,7 +193,7 @@ static void add_latency(struct trigger_hub *h, struct buf *out)
         add_label(out, "triggerIndex", index);
         add_label(out, "type", "scaledobject");
         end_labels(out);
-        buf_printf(out, " %.9g\n", c.latency_s);
+        buf_printf(out, " %.9g\n", latency_s);
     }
 }
 

@@ -388,15 +388,20 @@ void trigger_unknown(struct decision_metric *m, const char *why)
 void trigger_value(struct trigger *t, int64_t now, const struct trigger_target *target,
                    struct decision_metric *m, char *warning, size_t cap)
 {
+    int64_t began_ns;
+
     *m = (struct decision_metric){
         .state = METRIC_UNKNOWN, .is_average = t->is_average, .at_ms = now};
     snprintf(m->name, sizeof(m->name), "%.79s", t->name);
     snprintf(m->query, sizeof(m->query), "%.159s", t->query ? t->query : "");
     warning[0] = '\0';
-    if (t->broken)
+    if (t->broken) {
         trigger_unknown(m, t->broken);
-    else
+    } else {
+        began_ns = clock_mono_ns(&clock_system); /* the loop's stands still meanwhile */
         t->type->value(t, now, target, m, warning, cap);
+        t->took_ns = clock_mono_ns(&clock_system) - began_ns;
+    }
     trigger_scrub(t, m->why);
     trigger_scrub(t, warning);
 }

@@ -28,6 +28,9 @@ struct trigger_type {
     bool (*is_builtin)(const struct trigger *t);     /* NULL: never */
     json_t *(*metric_spec)(const struct trigger *t); /* NULL: External, as all others */
     bool is_polled; /* asks over HTTP: its struct begins with a struct polled (poll.h) */
+    /* Seconds that its last answer took, negative: there is none yet. NULL: its value is found in
+     * place, or it is polled. */
+    double (*latency)(const struct trigger *t);
     /* NULL: active while the value is above the activation threshold. */
     bool (*is_active)(const struct trigger *t, const struct decision_metric *m);
     /* NULL: always; as trigger_has_spec. */
@@ -63,6 +66,7 @@ struct trigger {
     /* by parse: */
     char *query; /* what texts call it by; no secret; freed, unless done makes it NULL */
     double threshold, activation;
+    int64_t took_ns; /* the last look at its value, of those that are found in place; 0: none yet */
 };
 
 extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workload, trigger_cpu,
