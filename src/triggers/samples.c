@@ -41,17 +41,18 @@ static bool is_own(const char *own, const struct series *s)
 {
     const char *workload = own + strlen(own) + 1;
 
-    return str_is(series_label(s, "namespace"), own) &&
-           (str_is(series_label(s, "deployment"), workload) ||
-            str_is(series_label(s, "statefulset"), workload));
+    return (str_is(series_label(s, "deployment"), workload) ||
+            str_is(series_label(s, "statefulset"), workload)) &&
+           str_is(series_label(s, "namespace"), own);
 }
 
 static bool reads(void *arg, const struct series *s)
 {
     const struct reader *r = arg;
 
-    return !str_is(series_label(s, "job"), "pods") && /* those are of rounds */
-           (!r->of->own || is_own(r->of->own, s)) && series_matches(s, r->m, r->n);
+    return (!r->of->own || is_own(r->of->own, s)) &&
+           !str_is(series_label(s, "job"), "pods") && /* those are of rounds */
+           series_matches(s, r->m, r->n);
 }
 
 static void on_sample(void *arg, struct series *s, int64_t t, double v)

@@ -183,6 +183,39 @@ def test_metrics_api_reads_json_yaml_and_metrics_for_who_has_the_key(flyball, pa
     assert "another" not in f.kubectl("describe", "scaledobject", "web").stdout
 
 
+def test_keys_from_the_environment_come_from_the_container_that_the_target_names(flyball, pages):
+    f = flyball
+    pages.pages = {"/six": '{"load": 6}', "/ten": '{"load": 10}'}
+    target, so = deployment("web", 1), scaledobject(metrics_api(None, None, urlFromEnv="PAGE", valueLocationFromEnv="PLACE"))
+    containers = target["spec"]["template"]["spec"]["containers"]
+    containers.append(containers[0] | {"name": "side"})
+    for container, page in zip(containers, ("/six", "/ten")):
+        container["env"] = [{"name": "PAGE", "value": pages.url + page}, {"name": "PLACE", "value": "load"}]
+    for key in ("url", "valueLocation"):
+        del so["spec"]["triggers"][0]["metadata"][key]
+    so["spec"]["scaleTargetRef"]["envSourceContainerName"] = "side"
+    create(f, target, *key_objects(), so)
+    wait_for("five for the ten of the second container", lambda: replicas(f) == 5, 10)
+    assert {path for path, _ in pages.seen} == {"/ten"}
+    f.kubectl("patch", "scaledobject", "web", "--type", "json", "-p",
+              '[{"op": "remove", "path": "/spec/scaleTargetRef/envSourceContainerName"}]')
+    wait_for("three for the six of the first one", lambda: replicas(f) == 3, 10)
+    f.kubectl("patch", "scaledobject", "web", "--type", "merge", "-p", '{"spec": {"scaleTargetRef": {"envSourceContainerName": "nobody"}}}')
+    wait_for("it is told", lambda: "has no container 'nobody'" in f.kubectl("get", "events", "-o", "yaml").stdout, 10)
+    assert replicas(f) == 3
+    # a prometheus trigger, through the same door; one that could not be made is tried again within ten seconds
+    f.kubectl("patch", "scaledobject", "web", "--type", "merge", "-p", json.dumps({"spec": {
+        "scaleTargetRef": {"envSourceContainerName": "side"},
+        "triggers": [{"type": "prometheus", "metadata": {"serverAddress": "http://prometheus.istio-system.svc:9090",
+                                                         "queryFromEnv": "QUERY", "threshold": "2"}}]}}))
+    containers[1]["env"] = [{"name": "QUERY", "value": "vector(8)"}]
+    f.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(target))
+    wait_for("four for the eight of the second container", lambda: replicas(f) == 4, 20)
+    containers[1]["env"][0]["value"] = "vector(4)"
+    f.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(target))
+    wait_for("two for its four, at once", lambda: replicas(f) == 2, 5)
+
+
 WORKER = """
 import http.server, os
 class H(http.server.BaseHTTPRequestHandler):
