@@ -411,6 +411,7 @@ int instance_new(struct loop *l, const struct instance_options *o, struct instan
         return r;
     }
     start_controllers(i, o);
+    store_drain(i->store); /* who is told that it is ready finds the node, Services, namespaces */
     *ret = i;
     return 0;
 }

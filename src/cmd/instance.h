@@ -27,6 +27,7 @@ struct instance_options {
     char **image_maps;          /* "IMAGE=COMMAND", ends with NULL; may be NULL */
 };
 
+/* When it returns everything listens, and what a first start makes is stored. */
 int instance_new(struct loop *l, const struct instance_options *o, struct instance **ret,
                  struct err *err);
 struct net_addr instance_api_addr(const struct instance *i);

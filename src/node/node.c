@@ -209,7 +209,7 @@ int node_new(const struct node_options *o, struct node **ret, struct err *err)
     loop_timer_init(&n->memory_timer, o->loop, on_memory, n);
     loop_timer_init(&n->heartbeat, o->loop, on_heartbeat, n);
     loop_timer_start(&n->memory_timer, MEMORY_MS);
-    loop_timer_start(&n->heartbeat, 0);
+    on_heartbeat(n);
     usage_start(n);
     cluster_watch(o->cluster, KIND_POD, on_pod, n);
     *ret = n;

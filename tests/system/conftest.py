@@ -60,7 +60,8 @@ class Flyball:
         self.env = {}
         self.log_path = self.data_dir.parent / (self.data_dir.name + ".log")
 
-    def start(self, timeout=20):
+    def launch(self, timeout=20):
+        """Until it says `ready`."""
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [str(FLYBALL), "up", "--data-dir", str(self.data_dir), "--api-listen", "127.0.0.1:0",
@@ -77,6 +78,9 @@ class Flyball:
                 break
         else:
             raise AssertionError("flyball up ended: " + "".join(seen) + self.tail())
+
+    def start(self, timeout=20):
+        self.launch(timeout)
         self.read_env()
         return self
 

@@ -96,6 +96,20 @@ def test_a_read_only_disk_refuses_writes_and_a_start(flyball_factory, small_disk
     assert "before" in names(f)
 
 
+def test_ready_means_that_the_first_objects_are_stored(flyball_factory):
+    f = flyball_factory(start=False)
+    f.launch()
+    f.kill()
+    with contextlib.closing(sqlite3.connect(f.data_dir / "flyball.db")) as db:
+        stored = set(db.execute("SELECT kind, ns, name FROM objects"))
+    assert {("namespaces", "", n) for n in ("default", "kube-system", "kserve", "keda", "istio-system")} <= stored, stored
+    assert {("services", "istio-system", "prometheus"), ("services", "keda", "keda-otel-scaler"),
+            ("endpoints", "istio-system", "prometheus"), ("configmaps", "kserve", "inferenceservice-config")} <= stored, stored
+    assert len([1 for kind, _, _ in stored if kind == "nodes"]) == 1, stored
+    f.start()
+    f.kubectl("create", "configmap", "works")
+
+
 def test_a_newer_data_directory_is_refused_and_left_alone(flyball):
     flyball.kubectl("create", "configmap", "kept")
     flyball.stop()
