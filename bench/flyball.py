@@ -74,6 +74,13 @@ class Flyball:
             time.sleep(0.02)
         raise SystemExit("the InferenceService did not become Ready")
 
+    def no_pods(self, namespace):
+        end = time.monotonic() + 60
+        while self.call("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]:
+            if time.monotonic() > end:
+                raise SystemExit(f"{namespace}: its pods do not end")
+            time.sleep(0.02)
+
     def gateway(self):
         return http.client.HTTPConnection(self.env["INGRESS_HOST"], int(self.env["INGRESS_PORT"]), timeout=60)
 
