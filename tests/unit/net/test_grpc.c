@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../cmocka_all.h"
+#include "waiting.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -12,8 +12,6 @@
 #include "net/conn.h"
 #include "net/grpc_client.h"
 #include "net/grpc_server.h"
-
-#define DEADLINE_MS 20000
 
 /* --- framing --- */
 
@@ -156,17 +154,16 @@ static void header_values_are_read_and_written(void **state)
 /* --- client and server --- */
 
 struct fixture {
-    struct loop *loop;
+    struct waiting w;
     struct grpc_server *grpc;
     struct http_server *server;
     struct grpc_client *client;
     struct grpc_channel *channel;
-    struct loop_timer deadline, poll;
     struct tls_pair ca, server_pair, client_pair;
     struct tls_server *tls;
     struct conn_listener *listener; /* of a server that is none */
     struct conn *silent[32];
-    bool is_late, greets;
+    bool greets;
     uint16_t port;
     int open_calls, accepted;
     size_t got;
@@ -252,39 +249,12 @@ static void on_request(void *ctx, struct http_x *x)
         http_x_reply(x, 404, "text/plain", NULL, STR("no"));
 }
 
-static void on_deadline(void *arg)
-{
-    struct fixture *f = arg;
-
-    f->is_late = true;
-    loop_stop(f->loop);
-}
-
-static void on_poll(void *arg)
-{
-    loop_stop(((struct fixture *)arg)->loop);
-}
-
-#define WAIT(f, condition)                             \
-    do {                                               \
-        (f)->is_late = false;                          \
-        loop_timer_start(&(f)->deadline, DEADLINE_MS); \
-        while (!(condition) && !(f)->is_late) {        \
-            loop_timer_start_ns(&(f)->poll, 200000);   \
-            loop_run((f)->loop);                       \
-        }                                              \
-        loop_timer_stop(&(f)->poll);                   \
-        loop_timer_stop(&(f)->deadline);               \
-        if ((f)->is_late)                              \
-            fail_msg("not in time: %s", #condition);   \
-    } while (0)
-
 static void serve(struct fixture *f)
 {
     struct http_server_options o = {.on_request = on_request, .ctx = f, .tls = f->tls};
 
     net_addr_set(&o.addr, "127.0.0.1", f->port);
-    assert_int_equal(http_server_new(f->loop, &o, &f->server, NULL), 0);
+    assert_int_equal(http_server_new(f->w.loop, &o, &f->server, NULL), 0);
     o.addr = http_server_addr(f->server);
     f->port = net_addr_port(&o.addr);
 }
@@ -312,17 +282,15 @@ static int start(void **state)
     struct fixture *f = mem_zalloc(sizeof(*f));
 
     log_set_level(LOG_LEVEL_ERROR);
-    f->loop = loop_new();
-    loop_timer_init(&f->deadline, f->loop, on_deadline, f);
-    loop_timer_init(&f->poll, f->loop, on_poll, f);
+    waiting_init(&f->w);
     f->grpc = grpc_server_new();
     service.ctx = f;
     grpc_server_add(f->grpc, &service);
-    f->client = grpc_client_new(f->loop, &(struct grpc_client_options){.backoff_min_ms = 20,
-                                                                       .backoff_max_ms = 50,
-                                                                       .connect_ms = 500,
-                                                                       .keepalive_ms = 100,
-                                                                       .keepalive_wait_ms = 100});
+    f->client = grpc_client_new(f->w.loop, &(struct grpc_client_options){.backoff_min_ms = 20,
+                                                                         .backoff_max_ms = 50,
+                                                                         .connect_ms = 500,
+                                                                         .keepalive_ms = 100,
+                                                                         .keepalive_wait_ms = 100});
     serve(f);
     f->channel = channel_to(f, NULL);
     *state = f;
@@ -339,9 +307,7 @@ static int stop(void **state)
         conn_close(f->silent[i]);
     if (f->listener)
         conn_listener_free(f->listener);
-    loop_timer_stop(&f->deadline);
-    loop_timer_stop(&f->poll);
-    loop_free(f->loop);
+    waiting_done(&f->w);
     grpc_server_free(f->grpc);
     tls_server_free(f->tls);
     tls_pair_done(&f->ca);
@@ -456,8 +422,7 @@ static void a_paused_stream_stays_where_it_is(void **state)
         WAIT(f, r.messages == i);
         assert_false(r.is_done);
         if (i == 299) { /* the end of the connection is none of its business any more */
-            loop_timer_start(&f->poll, 50);
-            loop_run(f->loop);
+            waiting_run_for(&f->w, 50);
             stop_serving(f);
         }
         grpc_call_pause(r.call, false);
@@ -572,7 +537,7 @@ static void a_peer_that_does_not_speak_http2_is_given_up(void **state)
 
     stop_serving(f);
     net_addr_set(&a, "127.0.0.1", f->port);
-    assert_int_equal(conn_listen(f->loop, &a, NULL, on_silent_accept, f, &f->listener, NULL), 0);
+    assert_int_equal(conn_listen(f->w.loop, &a, NULL, on_silent_accept, f, &f->listener, NULL), 0);
     call_and_wait(f, &r, (struct grpc_call_options){.method = "/t.S/Echo"});
     assert_int_equal(r.status.code, GRPC_UNAVAILABLE);
     assert_string_equal(r.status.message, "no HTTP/2 connection within 500 ms");
@@ -592,7 +557,7 @@ static void a_server_that_falls_silent_is_given_up(void **state)
     stop_serving(f);
     f->greets = true; /* with its settings, and nothing more */
     net_addr_set(&a, "127.0.0.1", f->port);
-    assert_int_equal(conn_listen(f->loop, &a, NULL, on_silent_accept, f, &f->listener, NULL), 0);
+    assert_int_equal(conn_listen(f->w.loop, &a, NULL, on_silent_accept, f, &f->listener, NULL), 0);
     call_and_wait(f, &r, (struct grpc_call_options){.method = "/t.S/Echo"});
     assert_int_equal(r.status.code, GRPC_UNAVAILABLE);
     assert_string_equal(r.status.message,
@@ -641,7 +606,7 @@ static void a_call_that_goaway_left_out_is_sent_again(void **state)
 
     stop_serving(f);
     net_addr_set(&a, "127.0.0.1", f->port);
-    assert_int_equal(conn_listen(f->loop, &a, NULL, on_leaving_accept, f, &f->listener, NULL), 0);
+    assert_int_equal(conn_listen(f->w.loop, &a, NULL, on_leaving_accept, f, &f->listener, NULL), 0);
     call_and_wait(f, &r, (struct grpc_call_options){.method = "/t.S/Echo", .message = STR("x")});
     assert_int_equal(f->accepted, 1);
     assert_int_equal(r.status.code, GRPC_OK);
@@ -733,7 +698,7 @@ static void the_client_may_be_freed_in_a_callback(void **state)
                                                     .on_done = on_done_free});
         WAIT(f, !f->client);
         WAIT(f, http_server_connections(f->server) == 0);
-        f->client = grpc_client_new(f->loop, &o);
+        f->client = grpc_client_new(f->w.loop, &o);
         f->channel = channel_to(f, NULL);
     }
 }
@@ -746,7 +711,7 @@ static void any_order_of_events_ends_every_call_once(void **state)
     struct fixture *f = *state;
     struct result *all = mem_array(400, sizeof(*all));
     bool *cancelled = mem_array(400, sizeof(*cancelled));
-    uint64_t seed = (uint64_t)loop_wall_ms(f->loop);
+    uint64_t seed = (uint64_t)loop_wall_ms(f->w.loop);
     struct rng rng;
     int n = 0;
 
@@ -793,8 +758,8 @@ static void any_order_of_events_ends_every_call_once(void **state)
             }
             break;
         default:
-            loop_timer_start_ns(&f->poll, (int64_t)rng_below(&rng, 500000));
-            loop_run(f->loop);
+            loop_timer_start_ns(&f->w.poll, (int64_t)rng_below(&rng, 500000));
+            loop_run(f->w.loop);
             break;
         }
     }

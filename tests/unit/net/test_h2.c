@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../cmocka_all.h"
+#include "waiting.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,16 +13,14 @@
 #include "net/h2.h"
 #include "net/http_server.h"
 
-#define DEADLINE_MS 20000
 #define BODY_MAX ((size_t)3 << 20)
 
 struct fixture {
-    struct loop *loop;
+    struct waiting w;
     struct http_server *server;
     struct conn *conn;
     struct h2 *h2; /* the client's */
-    struct loop_timer deadline, poll;
-    bool is_turn_posted, is_closed, is_late;
+    bool is_turn_posted, is_closed;
     uint32_t goaway;
     struct buf raw; /* without a session: what the server sent */
     /* server */
@@ -180,7 +178,7 @@ static void want_send(void *arg)
     struct fixture *f = arg;
 
     if (!f->is_turn_posted)
-        loop_post(f->loop, turn, f);
+        loop_post(f->w.loop, turn, f);
     f->is_turn_posted = true;
 }
 
@@ -228,40 +226,6 @@ static void on_conn_close(void *arg, const struct err *err)
 static const struct conn_events conn_events = {
     .on_data = on_conn_data, .on_drain = on_conn_drain, .on_close = on_conn_close};
 
-static void on_deadline(void *arg)
-{
-    struct fixture *f = arg;
-
-    f->is_late = true;
-    loop_stop(f->loop);
-}
-
-static void on_poll(void *arg)
-{
-    loop_stop(((struct fixture *)arg)->loop);
-}
-
-/* Runs the loop until the condition holds. */
-#define WAIT(f, condition)                             \
-    do {                                               \
-        (f)->is_late = false;                          \
-        loop_timer_start(&(f)->deadline, DEADLINE_MS); \
-        while (!(condition) && !(f)->is_late) {        \
-            loop_timer_start_ns(&(f)->poll, 200000);   \
-            loop_run((f)->loop);                       \
-        }                                              \
-        loop_timer_stop(&(f)->poll);                   \
-        loop_timer_stop(&(f)->deadline);               \
-        if ((f)->is_late)                              \
-            fail_msg("not in time: %s", #condition);   \
-    } while (0)
-
-static void run_for(struct fixture *f, int64_t ms)
-{
-    loop_timer_start(&f->poll, ms);
-    loop_run(f->loop);
-}
-
 static int start_with(void **state, struct http_server_options o)
 {
     struct fixture *f = mem_zalloc(sizeof(*f));
@@ -270,11 +234,9 @@ static int start_with(void **state, struct http_server_options o)
     o.ctx = f;
     o.server_name = "test";
     log_set_level(LOG_LEVEL_ERROR);
-    f->loop = loop_new();
-    loop_timer_init(&f->deadline, f->loop, on_deadline, f);
-    loop_timer_init(&f->poll, f->loop, on_poll, f);
+    waiting_init(&f->w);
     net_addr_set(&o.addr, "127.0.0.1", 0);
-    if (http_server_new(f->loop, &o, &f->server, NULL) < 0)
+    if (http_server_new(f->w.loop, &o, &f->server, NULL) < 0)
         return -1;
     *state = f;
     return 0;
@@ -313,9 +275,7 @@ static int stop(void **state)
 
     leave(f);
     http_server_free(f->server);
-    loop_timer_stop(&f->deadline);
-    loop_timer_stop(&f->poll);
-    loop_free(f->loop);
+    waiting_done(&f->w);
     buf_done(&f->raw);
     free(f);
     return 0;
@@ -326,13 +286,13 @@ static void connect_raw(struct fixture *f)
     struct net_addr a = http_server_addr(f->server);
 
     leave(f);
-    f->conn = conn_connect(f->loop, &a, NULL, NULL, &conn_events, f);
+    f->conn = conn_connect(f->w.loop, &a, NULL, NULL, &conn_events, f);
 }
 
 static void connect_h2(struct fixture *f)
 {
     connect_raw(f);
-    f->h2 = h2_new(false, loop_clock(f->loop), &client_events, f);
+    f->h2 = h2_new(false, loop_clock(f->w.loop), &client_events, f);
     h2_flush(f->h2);
 }
 
@@ -413,7 +373,7 @@ static void a_preface_cut_at_any_byte_is_one(void **state)
         connect_raw(f);
         WAIT(f, http_server_connections(f->server) == 1);
         conn_write(f->conn, str_n(hello, n));
-        run_for(f, 1);
+        waiting_run_for(&f->w, 1);
         conn_write(f->conn, str_n(hello + n, sizeof(hello) - 1 - n));
         WAIT(f, f->raw.n >= 9 + 18 + 9); /* its settings, and its acknowledgement */
         assert_int_equal(f->raw.p[3], 4);
@@ -535,7 +495,7 @@ static void a_slow_reader_stops_the_writer(void **state)
             f->had_no_room = !http_x_write(f->held, str_n(block, sizeof(block)));
             f->written += sizeof(block);
         }
-        run_for(f, 1);
+        waiting_run_for(&f->w, 1);
     }
     assert_true(f->had_no_room);
     conn_pause(f->conn, false);
@@ -556,7 +516,7 @@ static void streams_over_the_bound_are_refused(void **state)
     for (int i = 0; i < 10000; i++)
         ask(f, &asks[i], "/hold", STR_NONE);
     WAIT(f, f->requests == H2_STREAMS_MAX);
-    run_for(f, 50);
+    waiting_run_for(&f->w, 50);
     assert_int_equal(f->requests, H2_STREAMS_MAX); /* the session keeps to what the server said */
     leave(f);
     WAIT(f, f->closes == H2_STREAMS_MAX);
@@ -627,7 +587,7 @@ static void floods_end_the_connection(void **state)
         flood(f, kind);
         if (kind == 3) { /* no connection error: each is refused, or answered */
             WAIT(f, f->requests > 100);
-            run_for(f, 50);
+            waiting_run_for(&f->w, 50);
         } else {
             WAIT(f, f->is_closed);
             assert_true(f->requests <= 2000);
@@ -699,7 +659,7 @@ static void who_is_silent_is_asked_and_who_is_idle_leaves(void **state)
     connect_h2(f); /* answers, for longer than the server waits */
     ask(f, &a, "/hold", STR_NONE);
     WAIT(f, f->held);
-    run_for(f, 400);
+    waiting_run_for(&f->w, 400);
     assert_false(f->is_closed);
     http_x_reply(f->held, 200, NULL, NULL, STR_NONE);
     WAIT(f, a.is_done);
