@@ -8,7 +8,7 @@ BUILD_PACKAGES="gcc g++ meson ninja-build pkg-config libuv1-dev node-llhttp libs
  ca-certificates tzdata"
 TEST_PACKAGES="clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev python3 python3-pytest python3-pytest-xdist
  python3-yaml python3-whisper graphite-web python3-kubernetes hey curl openssl groff-base nghttp2-client
- python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc procps iproute2 git jq zstd python3-pip"
+ python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc procps iproute2 tinyproxy-bin git jq zstd python3-pip"
 
 say() {
     printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*"

@@ -15,6 +15,7 @@
 #include "gateway/gateway.h"
 #include "kube/columns.h"
 #include "kube/names.h"
+#include "net/proxy.h"
 #include "node/leftovers.h"
 #include "node/node.h"
 #include "telemetry/otlp_grpc.h"
@@ -48,6 +49,7 @@ struct instance {
     struct otlp_grpc *otlp_grpc;
     struct grpc_server *otlp_methods, *scaler_methods; /* of the two ports */
     struct push_port *otlp_port, *scaler_port;
+    struct proxies *proxies;
     struct trigger_world world;
     struct memstore memstore;
     struct addon_metrics *addon_metrics;
@@ -345,6 +347,26 @@ static int issue_token(void *ctx, struct str ns, struct str account, struct buf 
     return tokens_issue(i->tokens, o, NULL, now, TOKEN_SECONDS_DEFAULT, token, err);
 }
 
+static const char *either(const char *upper, const char *lower)
+{
+    const char *text = getenv(upper);
+
+    return text && *text ? text : getenv(lower);
+}
+
+static struct proxies *read_proxies(void)
+{
+    struct proxies *p = NULL;
+    struct err err = ERR_INIT;
+
+    if (proxies_new(&(struct proxy_settings){either("HTTP_PROXY", "http_proxy"),
+                                             either("HTTPS_PROXY", "https_proxy"),
+                                             either("NO_PROXY", "no_proxy")},
+                    &p, &err) < 0)
+        log_warn("up", "triggers ask without any proxy: %s", err.msg);
+    return p;
+}
+
 static void start_controllers(struct instance *i, const struct instance_options *o)
 {
     struct cluster *c = store_cluster(i->store);
@@ -361,8 +383,10 @@ static void start_controllers(struct instance *i, const struct instance_options 
                                     .otlp_port = net_addr_port(&otlp),
                                     .scaler_port = net_addr_port(&scaler),
                                     .web_port = net_addr_port(&web)};
+    i->proxies = read_proxies();
     i->world = (struct trigger_world){.cluster = c,
                                       .http = i->http,
+                                      .proxies = i->proxies,
                                       .db = i->db,
                                       .web = web,
                                       .scaler = scaler,
@@ -469,6 +493,7 @@ void instance_free(struct instance *i)
     node_free(i->node);
     gateway_free(i->gateway);
     http_client_free(i->http);
+    proxies_free(i->proxies);
     grpc_client_free(i->grpc);
     addon_metrics_free(i->addon_metrics);
     tsdb_free(i->db);

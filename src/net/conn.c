@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/conn.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #include "base/mem.h"
+#include "net/h1.h"
 #include "net/loop_int.h"
 #include "net/tls_int.h"
 
@@ -17,9 +19,10 @@ struct conn {
     struct conn_events ev;
     void *arg;
     struct tls_session *tls;
-    struct buf out;   /* plain bytes of this turn */
-    struct buf wire;  /* bytes for the socket */
-    size_t in_flight; /* handed to uv_write, not yet written */
+    struct tunnel *tunnel; /* NULL: there is none, or it is open */
+    struct buf out;        /* plain bytes of this turn */
+    struct buf wire;       /* bytes for the socket */
+    size_t in_flight;      /* handed to uv_write, not yet written */
     uv_connect_t connect;
     uv_shutdown_t half;
     struct loop_timer finish; /* bounds conn_finish */
@@ -38,10 +41,28 @@ struct conn_listener {
     void *arg;
 };
 
+/* What a proxy is asked for, until it has answered. */
+struct tunnel {
+    struct buf request;
+    struct h1_parser answer;
+    int status;
+};
+
+static void end_tunnel(struct conn *c)
+{
+    if (!c->tunnel)
+        return;
+    buf_done(&c->tunnel->request);
+    h1_done(&c->tunnel->answer);
+    free(c->tunnel);
+    c->tunnel = NULL;
+}
+
 static void on_closed(uv_handle_t *h)
 {
     struct conn *c = h->data;
 
+    end_tunnel(c);
     tls_session_free(c->tls);
     buf_done(&c->out);
     buf_done(&c->wire);
@@ -209,7 +230,7 @@ static void flush(void *arg)
     struct err err = ERR_INIT;
 
     c->is_flush_posted = false;
-    if (c->is_closing || !c->is_open)
+    if (c->is_closing || !c->is_open || c->tunnel)
         return;
     if (c->tls) {
         if (tls_session_is_open(c->tls) && c->out.n) {
@@ -314,6 +335,70 @@ static void feed_tls(struct conn *c, struct str bytes)
         die(c, r < 0 ? err.code : 0, err.msg);
 }
 
+/* The stream carries bytes both ways. */
+static void begin(struct conn *c)
+{
+    struct err err = ERR_INIT;
+
+    if (c->tls) {
+        if (tls_session_start(c->tls, &c->wire, &err) < 0)
+            die(c, err.code, err.msg);
+        send_wire(c);
+        return;
+    }
+    if (c->ev.on_connect)
+        c->ev.on_connect(c->arg);
+    post_flush(c);
+}
+
+static void on_tunnel_head(void *arg, const struct h1_head *head)
+{
+    ((struct tunnel *)arg)->status = head->status;
+}
+
+static void on_tunnel_body(void *arg, struct str part)
+{
+    (void)arg;
+    (void)part;
+}
+
+static void on_tunnel_end(void *arg)
+{
+    (void)arg;
+}
+
+static const struct h1_events tunnel_events = {on_tunnel_head, on_tunnel_body, on_tunnel_end};
+
+static void feed_tunnel(struct conn *c, struct str bytes)
+{
+    struct tunnel *t = c->tunnel;
+    struct err err = ERR_INIT;
+    char text[120];
+    int r = 1, bad;
+    size_t used;
+
+    while (r == 1 && bytes.n && t->status < 200) { /* a 1xx may come before */
+        if (t->status) {
+            h1_next(&t->answer);
+            h1_expect_no_body(&t->answer);
+        }
+        r = h1_feed(&t->answer, bytes, &used, &bad, &err);
+        bytes = str_skip(bytes, used);
+    }
+    if (r < 0) {
+        snprintf(text, sizeof(text), "the proxy: its answer is not HTTP: %.60s", err.msg);
+        die(c, ERR_UNAVAILABLE, text);
+    } else if (t->status >= 300) {
+        snprintf(text, sizeof(text), "the proxy: it answered HTTP %d to CONNECT", t->status);
+        die(c, ERR_UNAVAILABLE, text);
+    } else if (t->status >= 200) {
+        end_tunnel(c);
+        begin(c);
+        if (bytes.n) /* nobody of this world speaks before the client does */
+            die(c, ERR_UNAVAILABLE, "the peer spoke before it was asked");
+    }
+}
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
     struct conn *c = s->data;
@@ -328,6 +413,8 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
     }
     if (n < 0)
         die(c, n == UV_EOF ? 0 : ERR_UNAVAILABLE, uv_strerror((int)n));
+    else if (c->tunnel)
+        feed_tunnel(c, str_n(b->base, (size_t)n));
     else if (c->tls)
         feed_tls(c, str_n(b->base, (size_t)n));
     else if (c->ev.on_data)
@@ -384,27 +471,23 @@ static void opened(struct conn *c)
 static void on_connected(uv_connect_t *req, int status)
 {
     struct conn *c = req->data;
-    struct err err = ERR_INIT;
     char text[160], addr[64];
 
     if (c->is_closing)
         return;
     if (status < 0) {
-        snprintf(text, sizeof(text), "connect to %s: %s", net_addr_text(&c->peer, addr),
-                 uv_strerror(status));
+        snprintf(text, sizeof(text), "%sconnect to %s: %s", c->tunnel ? "the proxy: " : "",
+                 net_addr_text(&c->peer, addr), uv_strerror(status));
         die(c, ERR_UNAVAILABLE, text);
         return;
     }
     opened(c);
-    if (c->tls) {
-        if (tls_session_start(c->tls, &c->wire, &err) < 0)
-            die(c, err.code, err.msg);
+    if (c->tunnel) {
+        buf_add_str(&c->wire, buf_str(&c->tunnel->request));
         send_wire(c);
-        return;
+    } else {
+        begin(c);
     }
-    if (c->ev.on_connect)
-        c->ev.on_connect(c->arg);
-    post_flush(c);
 }
 
 struct conn *conn_connect(struct loop *l, const struct net_addr *addr, struct tls_client *tls,
@@ -421,6 +504,19 @@ struct conn *conn_connect(struct loop *l, const struct net_addr *addr, struct tl
     r = uv_tcp_connect(&c->connect, &c->tcp, (const struct sockaddr *)&addr->ss, on_connected);
     if (r < 0)
         die(c, ERR_UNAVAILABLE, uv_strerror(r));
+    return c;
+}
+
+struct conn *conn_connect_through(struct loop *l, const struct net_addr *addr, struct str request,
+                                  struct tls_client *tls, const char *host,
+                                  const struct conn_events *ev, void *arg)
+{
+    struct conn *c = conn_connect(l, addr, tls, host, ev, arg);
+
+    c->tunnel = mem_zalloc(sizeof(*c->tunnel));
+    buf_add_str(&c->tunnel->request, request);
+    h1_init(&c->tunnel->answer, true, &tunnel_events, c->tunnel);
+    h1_expect_no_body(&c->tunnel->answer);
     return c;
 }
 

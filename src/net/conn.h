@@ -42,6 +42,11 @@ void conn_start(struct conn *c, const struct conn_events *ev, void *arg);
 /* tls NULL: clear text; host for SNI and verification. */
 struct conn *conn_connect(struct loop *l, const struct net_addr *addr, struct tls_client *tls,
                           const char *host, const struct conn_events *ev, void *arg);
+/* The same, but the peer at addr is a proxy: it is sent `request` ("CONNECT ..."), and what comes
+ * behind its good answer is the connection. */
+struct conn *conn_connect_through(struct loop *l, const struct net_addr *addr, struct str request,
+                                  struct tls_client *tls, const char *host,
+                                  const struct conn_events *ev, void *arg);
 /* Hands an open connection to another owner (keep-alive pools). */
 void conn_retarget(struct conn *c, const struct conn_events *ev, void *arg);
 /* false: more than the high-water mark waits. Bytes are copied and go out at the end of the turn.

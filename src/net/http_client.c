@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Calls over pooled HTTP/1.1 connections. A call owns its connection from send until its end; then
- * the connection waits for the next call to the same address, at most 30 s and at most 64 of them.
- */
+ * the connection waits for the next call to the same address (http_pool.h). */
 #include "net/http_client.h"
 
 #include <stdio.h>
@@ -10,28 +9,18 @@
 #include <uv.h>
 
 #include "base/mem.h"
-#include "net/conn.h"
 #include "net/h1.h"
+#include "net/http_pool.h"
+#include "net/proxy.h"
 
-#define IDLE_MS 30000
-#define IDLE_MAX 64
 #define BODY_MAX_DEFAULT ((size_t)16 << 20)
 
 struct real_client {
     struct http_client head;
     struct loop *loop;
-    struct list calls, idle;
-    size_t n_idle;
+    struct list calls;
+    struct http_pool pool;
     struct tls_client *system_tls;
-};
-
-/* A connection without a call. */
-struct idle {
-    struct list link;
-    struct real_client *rc;
-    struct conn *conn;
-    char *key; /* "host:port" with TLS settings */
-    struct loop_timer timer;
 };
 
 struct http_call {
@@ -51,10 +40,11 @@ struct http_call {
     struct http_response response;
     struct http_header *kept;
     struct buf kept_block;
+    const struct proxy *via; /* whom addr is of; NULL: of the server */
     uint16_t port;
     int redirects;
     bool is_tls, is_reused, has_bytes, has_head, keep_alive, is_done, in_feed, body_chunked;
-    bool resolving, is_gone;
+    bool resolving, is_gone, is_connected;
 };
 
 static struct tls_client *system_tls(struct real_client *rc)
@@ -114,80 +104,14 @@ __attribute__((format(printf, 3, 4))) static void fail(struct http_call *c, int 
 {
     struct err err = {.code = code};
     va_list ap;
+    int n = 0;
 
+    if (c->via && !c->is_tls && !c->is_connected) /* of a tunnel the connection tells */
+        n = snprintf(err.msg, sizeof(err.msg), "the proxy: ");
     va_start(ap, fmt);
-    vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
+    vsnprintf(err.msg + n, sizeof(err.msg) - (size_t)n, fmt, ap);
     va_end(ap);
     finish(c, &err);
-}
-
-/* --- idle connections --- */
-
-static void drop_idle(struct idle *i)
-{
-    loop_timer_stop(&i->timer);
-    list_del(&i->link);
-    i->rc->n_idle--;
-    free(i->key);
-    free(i);
-}
-
-static void idle_timeout(void *arg)
-{
-    struct idle *i = arg;
-
-    conn_close(i->conn);
-    drop_idle(i);
-}
-
-static void idle_data(void *arg, struct str bytes)
-{
-    (void)bytes; /* nobody asked: not a connection to trust */
-    idle_timeout(arg);
-}
-
-static void idle_close(void *arg, const struct err *err)
-{
-    (void)err;
-    drop_idle(arg);
-}
-
-static const struct conn_events idle_events = {NULL, idle_data, NULL, idle_close};
-
-/* conn.h gives a connection its events once; conn_retarget changes them when it changes hands. */
-static void park(struct http_call *c)
-{
-    struct real_client *rc = c->rc;
-    struct idle *i;
-
-    if (rc->n_idle >= IDLE_MAX) {
-        idle_timeout(container_of(rc->idle.next, struct idle, link));
-    }
-    i = mem_zalloc(sizeof(*i));
-    i->rc = rc;
-    i->conn = c->conn;
-    i->key = mem_strdup(c->key);
-    loop_timer_init(&i->timer, rc->loop, idle_timeout, i);
-    loop_timer_start(&i->timer, IDLE_MS);
-    conn_retarget(c->conn, &idle_events, i);
-    list_add_tail(&rc->idle, &i->link);
-    rc->n_idle++;
-    c->conn = NULL;
-}
-
-static struct conn *unpark(struct real_client *rc, const char *key)
-{
-    for (struct list *it = rc->idle.prev; it != &rc->idle; it = it->prev) {
-        struct idle *i = container_of(it, struct idle, link);
-
-        if (strcmp(i->key, key) == 0) {
-            struct conn *conn = i->conn;
-
-            drop_idle(i);
-            return conn;
-        }
-    }
-    return NULL;
 }
 
 /* --- the answer --- */
@@ -251,6 +175,12 @@ static const struct h1_events parser_events = {on_head, on_body, on_end};
 
 static void start(struct http_call *c);
 
+static void park(struct http_call *c)
+{
+    http_pool_put(&c->rc->pool, c->key, c->conn);
+    c->conn = NULL;
+}
+
 static bool set_url(struct http_call *c, struct str text)
 {
     struct http_url u;
@@ -280,6 +210,7 @@ static bool go_elsewhere(struct http_call *c, struct str url)
     if (strcmp(was, c->host) != 0 || (was_tls == c->is_tls ? port != c->port : was_tls))
         buf_clear(&c->secret_lines);
     c->addr.len = 0;
+    c->via = NULL;
     if (c->is_tls && !c->tls)
         c->tls = system_tls(c->rc);
     return !c->is_tls || c->tls;
@@ -380,7 +311,7 @@ static void on_conn_close(void *arg, const struct err *err)
 
 static void on_connect(void *arg)
 {
-    (void)arg;
+    ((struct http_call *)arg)->is_connected = true;
 }
 
 static void on_drain(void *arg)
@@ -395,29 +326,91 @@ static const struct conn_events call_events = {on_connect, on_data, on_drain, on
 
 /* --- the request --- */
 
+static void add_authority(struct buf *b, const struct http_call *c, bool with_port)
+{
+    bool is_ip6 = strchr(c->host, ':') != NULL;
+
+    buf_printf(b, is_ip6 ? "[%s]" : "%s", c->host);
+    if (with_port)
+        buf_printf(b, ":%u", c->port);
+}
+
+static void add_proxy_auth(struct buf *b, const struct proxy *via)
+{
+    if (via->auth)
+        buf_printf(b, "proxy-authorization: %s\r\n", via->auth);
+}
+
+static struct conn *connect_through(struct http_call *c)
+{
+    struct buf b = BUF_INIT;
+    struct conn *conn;
+
+    for (int i = 0; i < 2; i++) {
+        buf_add_cstr(&b, i ? " HTTP/1.1\r\nhost: " : "CONNECT ");
+        add_authority(&b, c, true);
+    }
+    buf_add_cstr(&b, "\r\n");
+    add_proxy_auth(&b, c->via);
+    buf_add_cstr(&b, "\r\n");
+    conn =
+        conn_connect_through(c->rc->loop, &c->addr, buf_str(&b), c->tls, c->host, &call_events, c);
+    buf_done(&b);
+    return conn;
+}
+
+/* A proxy is told of the server in the request line. */
+static void send_to_proxy(struct http_call *c)
+{
+    struct str rest = str_skip(buf_str(&c->request), strlen(c->method) + 1);
+    size_t line = (size_t)str_find(rest, STR("\r\n")) + 2;
+    struct buf b = BUF_INIT;
+
+    buf_printf(&b, "%s http://", c->method);
+    add_authority(&b, c, c->port != 80);
+    buf_add(&b, rest.p, line);
+    add_proxy_auth(&b, c->via);
+    buf_add_str(&b, str_skip(rest, line));
+    conn_write(c->conn, buf_str(&b));
+    buf_done(&b);
+}
+
 static void connect_now(struct http_call *c)
 {
     struct real_client *rc = c->rc;
-    char addr[64];
+    char addr[64], port[16] = "";
 
     free(c->key);
-    c->key = mem_printf("%s|%llu|%s", net_addr_text(&c->addr, addr),
+    if (c->via && c->is_tls) /* a tunnel leads to one server only */
+        snprintf(port, sizeof(port), "|%u", c->port);
+    c->key = mem_printf("%s|%llu|%s%s", net_addr_text(&c->addr, addr),
                         (unsigned long long)(c->is_tls ? tls_client_id(c->tls) : 0),
-                        c->is_tls ? c->host : "");
-    c->conn = c->o.fresh || c->is_reused ? NULL : unpark(rc, c->key);
+                        c->is_tls ? c->host : "", port);
+    c->conn = c->o.fresh || c->is_reused ? NULL : http_pool_take(&rc->pool, c->key);
     c->is_reused = c->conn != NULL;
     if (c->conn)
         conn_retarget(c->conn, &call_events, c);
+    else if (c->via && c->is_tls)
+        c->conn = connect_through(c);
     else
         c->conn =
             conn_connect(rc->loop, &c->addr, c->is_tls ? c->tls : NULL, c->host, &call_events, c);
-    conn_write(c->conn, buf_str(&c->request));
+    if (c->via && !c->is_tls)
+        send_to_proxy(c);
+    else
+        conn_write(c->conn, buf_str(&c->request));
 }
 
 struct lookup {
     uv_getaddrinfo_t req;
     struct http_call *call;
 };
+
+/* Whom to connect to. */
+static const char *peer_of(const struct http_call *c)
+{
+    return c->via ? c->via->host : c->host;
+}
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
@@ -432,7 +425,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
         return;
     }
     if (status < 0 || !res) {
-        fail(c, ERR_UNAVAILABLE, "the name '%s' cannot be resolved: %s", c->host,
+        fail(c, ERR_UNAVAILABLE, "the name '%s' cannot be resolved: %s", peer_of(c),
              uv_strerror(status));
     } else {
         memcpy(&c->addr.ss, res->ai_addr, res->ai_addrlen);
@@ -447,6 +440,7 @@ static void start_later(void *arg)
     struct http_call *c = arg;
     struct lookup *l;
     struct http_client *hc = &c->rc->head;
+    uint16_t peer_port;
     char port[8];
     int r;
 
@@ -455,7 +449,10 @@ static void start_later(void *arg)
     if (c->addr.len == 0 && hc->resolve)
         hc->resolve(hc->resolve_ctx, str_of(c->host), c->port, &c->addr);
     if (c->addr.len == 0)
-        net_addr_set(&c->addr, c->host, c->port);
+        c->via = proxies_for(c->o.proxies, c->is_tls, str_of(c->host), c->port);
+    peer_port = c->via ? c->via->port : c->port;
+    if (c->addr.len == 0)
+        net_addr_set(&c->addr, peer_of(c), peer_port);
     if (c->addr.len != 0) {
         connect_now(c);
         return;
@@ -463,13 +460,14 @@ static void start_later(void *arg)
     l = mem_zalloc(sizeof(*l));
     l->call = c;
     c->resolving = true;
-    snprintf(port, sizeof(port), "%u", c->port);
-    r = uv_getaddrinfo(loop_uv(c->rc->loop), &l->req, on_resolved, c->host, port,
+    snprintf(port, sizeof(port), "%u", peer_port);
+    r = uv_getaddrinfo(loop_uv(c->rc->loop), &l->req, on_resolved, peer_of(c), port,
                        &(struct addrinfo){.ai_socktype = SOCK_STREAM});
     if (r < 0) {
         c->resolving = false;
         free(l);
-        fail(c, ERR_UNAVAILABLE, "the name '%s' cannot be resolved: %s", c->host, uv_strerror(r));
+        fail(c, ERR_UNAVAILABLE, "the name '%s' cannot be resolved: %s", peer_of(c),
+             uv_strerror(r));
     }
 }
 
@@ -492,13 +490,13 @@ static void write_request(struct http_call *c, const struct http_call_options *o
         has_length |= str_eq_nocase(h->items[i].name, STR("content-length"));
         has_host |= str_eq_nocase(h->items[i].name, STR("host"));
     }
-    if (!has_host && o->host.n)
+    if (!has_host && o->host.n) {
         buf_printf(b, "host: %.*s\r\n", STR_ARG(o->host));
-    else if (!has_host && (c->port == (c->is_tls ? 443 : 80)))
-        buf_printf(b, "host: %s\r\n", c->host);
-    else if (!has_host)
-        buf_printf(b, strchr(c->host, ':') ? "host: [%s]:%u\r\n" : "host: %s:%u\r\n", c->host,
-                   c->port);
+    } else if (!has_host) {
+        buf_add_cstr(b, "host: ");
+        add_authority(b, c, c->port != (c->is_tls ? 443 : 80));
+        buf_add_cstr(b, "\r\n");
+    }
     for (size_t i = 0; h && i < h->n; i++)
         keep_line(c, &h->items[i], false);
     for (size_t i = 0; o->secrets && i < o->secrets->n; i++)
@@ -642,8 +640,7 @@ static void real_free(struct http_client *hc)
 
     while (!list_is_empty(&rc->calls))
         real_cancel(container_of(rc->calls.next, struct http_call, link));
-    while (!list_is_empty(&rc->idle))
-        idle_timeout(container_of(rc->idle.next, struct idle, link));
+    http_pool_done(&rc->pool);
     loop_post(rc->loop, free_client, rc);
 }
 
@@ -657,7 +654,7 @@ struct http_client *http_client_new(struct loop *l)
     rc->head.ops = &real_ops;
     rc->loop = l;
     list_init(&rc->calls);
-    list_init(&rc->idle);
+    http_pool_init(&rc->pool, l);
     return &rc->head;
 }
 

@@ -19,6 +19,7 @@
 
 struct http_client;
 struct http_call;
+struct proxies; /* proxy.h */
 
 struct http_response {
     int status;
@@ -43,7 +44,10 @@ struct http_call_options {
     size_t max_body;            /* for on_body_all; 0: 16 MiB */
     int max_redirects;          /* 0: redirects are answers like any other */
     struct tls_client *tls;     /* for https; NULL: system roots */
-    bool fresh;                 /* do not reuse or keep a connection */
+    /* Whom to go through, unless the server is one of the cluster (resolve) or addr is given. NULL:
+     * nobody. Must outlive the call. */
+    const struct proxies *proxies;
+    bool fresh; /* do not reuse or keep a connection */
 
     /* Callbacks; arg is passed to all. Either on_all (whole body) or on_head/on_data. */
     void *arg;

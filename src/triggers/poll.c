@@ -73,6 +73,7 @@ int poll_check_status(int status, bool only_200, const char *key, struct err *er
                        key);
     return err_set(err, ERR_UNAVAILABLE, "it answered HTTP %d: %s", status,
                    status == 401 || status == 403 ? "check authModes and the credentials"
+                   : status == 407                ? "the proxy wants USER:PASSWORD@ in HTTP_PROXY"
                    : status == 429                ? "it is asked too often; raise pollingInterval"
                    : status >= 500                ? "it is not well; see its log"
                                                   : "it refuses the query; try it there by hand");
@@ -112,7 +113,10 @@ static void tell_failure(const struct polled *p, const struct err *err, char *ou
              : err->code == ERR_LIMIT   ? "check %s"
                                         : "check %s, and whether it runs",
              p->ops->key, p->ops->what);
-    if (says(err, "certificate") || says(err, "TLS"))
+    if (says(err, "the proxy:"))
+        todo = says(err, "HTTP 407") ? "put USER:PASSWORD@ into HTTPS_PROXY"
+                                     : "check HTTP_PROXY and HTTPS_PROXY, and whether it runs";
+    else if (says(err, "certificate") || says(err, "TLS"))
         todo = tls_advice(err);
     else if (err->code == ERR_TIMEOUT)
         todo = "set timeout, or make the query cheaper";
@@ -298,6 +302,7 @@ static void send_all(struct polled *p, const char *url, const struct net_addr *t
                                                .timeout_ms = p->timeout_ms,
                                                .max_body = POLL_ANSWER_MAX,
                                                .max_redirects = REDIRECTS_MAX,
+                                               .proxies = p->t.w->proxies,
                                                .tls = p->auth ? p->auth->tls : NULL},
                    &r->asks[i].waiter);
     }

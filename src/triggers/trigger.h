@@ -20,11 +20,13 @@
 #include "tsdb/tsdb.h"
 
 struct addon_metrics;
+struct proxies;
 
 /* What triggers look at; owned by whoever starts the controllers. */
 struct trigger_world {
     struct cluster *cluster;
     struct http_client *http;
+    const struct proxies *proxies; /* to what is not of the cluster (net/proxy.h); may be NULL */
     struct tsdb *db;
     struct net_addr
         web; /* where our own Prometheus API listens: a query there is answered from db */
