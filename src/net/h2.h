@@ -74,7 +74,6 @@ void h2_flush(struct h2 *h);
 bool h2_is_inside(const struct h2 *h); /* an event is being told */
 bool h2_is_done(const struct h2 *h);   /* both sides are through: close the connection */
 size_t h2_streams(const struct h2 *h);
-bool h2_is_busy(const struct h2 *h); /* streams are open, or bytes wait for h2_flush */
 /* Sends GOAWAY; streams that are open go on, new ones are refused. */
 void h2_goaway(struct h2 *h, uint32_t code);
 void h2_reset_unread(struct h2 *h); /* NO_ERROR: stop sending */
