@@ -83,18 +83,4 @@ struct promql {
 /* Line and column, from 1, of a byte of the query. */
 void promql_position(struct str text, size_t pos, int *ret_line, int *ret_col);
 
-/* Types of arguments: 's' scalar, 'v' vector, 'm' range, 't' string; upper case: optional; a final
- * '*' repeats. */
-struct eval;
-struct value;
-struct function {
-    const char *name;
-    const char *args;
-    enum promql_type returns;
-    int (*call)(struct eval *e, const struct expr *x, struct value *args, struct value *ret);
-    bool keeps_name;
-};
-
-extern const struct function promql_functions[];
-
 #endif
