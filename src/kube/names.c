@@ -53,6 +53,29 @@ static bool first_endpoint(const json_t *eps, const char *port_name, struct net_
     return false;
 }
 
+/* POD.SERVICE.NAMESPACE[.svc...]: the pod that Endpoints know by that hostname, which is how those
+ * of a StatefulSet find each other. The port is the pod's own: no Service is in between. */
+static int resolve_pod(struct cluster *c, struct str host, uint16_t port, struct net_addr *ret,
+                       struct err *err)
+{
+    struct str pod, rest = host, name, ns;
+    AUTO_JSON json_t *endpoints = NULL;
+    const struct object *eps;
+    const json_t *subset, *a;
+    size_t i, k;
+
+    if (!str_split(&rest, '.', &pod) || !rest.p || !names_split(rest, STR_NONE, &name, &ns) ||
+        !(eps = cluster_get(c, KIND_ENDPOINTS, ns, name)))
+        return err_set(err, ERR_NOT_FOUND, "'%.*s' is not a name of this cluster", STR_ARG(host));
+    endpoints = object_tree(eps);
+    json_array_foreach (json_at(endpoints, "subsets"), i, subset)
+        json_array_foreach (json_at(subset, "addresses"), k, a)
+            if (str_eq(json_strv(json_object_get(a, "hostname")), pod))
+                return net_addr_set(ret, json_text(a, "ip", ""), port);
+    return err_set(err, ERR_UNAVAILABLE, "Service '%.*s/%.*s' has no ready pod '%.*s'", STR_ARG(ns),
+                   STR_ARG(name), STR_ARG(pod));
+}
+
 int names_resolve(struct cluster *c, struct str host, uint16_t port, struct net_addr *ret,
                   struct err *err)
 {
@@ -62,7 +85,7 @@ int names_resolve(struct cluster *c, struct str host, uint16_t port, struct net_
     const json_t *p;
 
     if (!names_split(host, STR_NONE, &name, &ns))
-        return err_set(err, ERR_NOT_FOUND, "'%.*s' is not a name of this cluster", STR_ARG(host));
+        return resolve_pod(c, host, port, ret, err);
     svc = cluster_get(c, KIND_SERVICE, ns, name);
     if (!svc)
         return err_set(err, ERR_NOT_FOUND, "there is no Service '%.*s' in namespace '%.*s'",
@@ -78,18 +101,6 @@ int names_resolve(struct cluster *c, struct str host, uint16_t port, struct net_
         return err_set(err, ERR_UNAVAILABLE, "Service '%.*s/%.*s' has no ready endpoint",
                        STR_ARG(ns), STR_ARG(name));
     return 0;
-}
-
-struct names_seen names_now(struct cluster *c, struct str host)
-{
-    struct str name, ns;
-    const struct object *svc, *eps;
-
-    if (!names_split(host, STR_NONE, &name, &ns))
-        return (struct names_seen){0, 0};
-    svc = cluster_get(c, KIND_SERVICE, ns, name);
-    eps = cluster_get(c, KIND_ENDPOINTS, ns, name);
-    return (struct names_seen){svc ? svc->rv : 0, eps ? eps->rv : 0};
 }
 
 bool names_hook(void *ctx, struct str host, uint16_t port, struct net_addr *ret)
