@@ -44,6 +44,7 @@ static void add_pod(void *arg, const struct object *o)
                *phase = json_text(pod, "status.phase", "");
     const json_t *p;
     json_t *address;
+    bool is_ready;
     size_t i;
 
     if (!*ip || o->deleting_ms || strcmp(phase, "Failed") == 0 || strcmp(phase, "Succeeded") == 0)
@@ -66,10 +67,9 @@ static void add_pod(void *arg, const struct object *o)
     if (*json_text(pod, "spec.hostname", "") && str_is(str_of(json_text(pod, "spec.subdomain", "")),
                                                        json_text(a->service, "metadata.name", "")))
         json_object_set_new(address, "hostname", json_string(json_text(pod, "spec.hostname", "")));
-    json_array_append_new(strcmp(json_text(find_condition(pod, "Ready"), "status", ""), "True") == 0
-                              ? a->ready
-                              : a->not_ready,
-                          address);
+    is_ready = strcmp(json_text(find_condition(pod, "Ready"), "status", ""), "True") == 0 ||
+               json_bool(a->service, "spec.publishNotReadyAddresses", false);
+    json_array_append_new(is_ready ? a->ready : a->not_ready, address);
 }
 
 static void write_endpoints(struct pass *p, const struct object *svc, json_t *subsets)

@@ -295,14 +295,36 @@ def test_what_may_not_be_written(flyball):
         assert r.returncode != 0 and why in r.stderr, (why, r.stderr)
 
 
+def service(name, app, **spec):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {
+        "selector": {"app": app}, "ports": [{"port": 8080}], **spec}}
+
+
 def test_a_headless_service_knows_its_pods_by_name(flyball):
     f = flyball
-    apply(f, json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {
-        "clusterIP": "None", "selector": {"app": "web"}, "ports": [{"port": 80}]}}))
+    create(f, service("web", "web", clusterIP="None"))
     apply(f, sts(replicas=2))
     settled(f, 2)
     wait_for("both are there", lambda: sorted(
         a["hostname"] for a in f.get("endpoints", "web")["subsets"][0]["addresses"]) == ["web-0", "web-1"])
+
+
+def test_pods_that_are_not_ready_are_published_where_a_service_says_so(flyball, shared):
+    f = flyball
+    create(f, service("web", "web", clusterIP="None", publishNotReadyAddresses=True), service("usual", "web"))
+    apply(f, sts(ready_if=shared))
+    wait_for("it is there", lambda: [a["hostname"] for a in f.get("endpoints", "web")["subsets"][0]["addresses"]] == ["web-0"])
+    wait_for("and not there", lambda: len(f.get("endpoints", "usual")["subsets"][0]["notReadyAddresses"]) == 1)
+    assert "addresses" not in f.get("endpoints", "usual")["subsets"][0]
+
+
+def test_a_service_leads_to_the_pods(flyball):
+    f = flyball
+    create(f, saying(replicas=2), service("load", "web"))
+    settled(f, 2)
+    say(f, 4)
+    ip = f.get("service", "load")["spec"]["clusterIP"]
+    wait_for("an answer", lambda: b"app_load" in urllib.request.urlopen(f"http://{ip}:8080/metrics", timeout=2).read())
 
 
 # --- scaled by others ---
