@@ -371,12 +371,37 @@ static void add_histogram(struct bench *b)
     }
 }
 
-/* All of the heap: ScaledObject, HPA, Deployment, series, and what the controller keeps of them. */
-static void print_memory(const struct bench *b, const char *what, double used, double rss)
+static void remove_event(void *arg, const struct object *o)
 {
+    struct bench *b = arg;
+
+    cluster_write(b->cluster,
+                  &(struct cluster_write){.verb = CLUSTER_DELETE,
+                                          .kind = KIND_EVENT,
+                                          .ns = o->ns,
+                                          .name = o->name,
+                                          .grace_s = -1},
+                  on_written, b);
+}
+
+/* All of the heap: ScaledObject, HPA, Deployment, their events, series, and what the controller
+ * keeps of them. What goes by itself is told apart: the watch history after five quiet minutes (it
+ * is bounded for all objects together), events after an hour. */
+static void print_memory(struct bench *b, const char *what, double used, double rss)
+{
+    double n = 1e3 * (double)b->n, all, without_history;
+
     malloc_trim(0);
-    printf("%s: %.1f kB an object, %.1f kB resident\n", what,
-           (memory() - used) / 1e3 / (double)b->n, (resident() - rss) / 1e3 / (double)b->n);
+    all = memory() - used;
+    printf("%s: %.1f kB resident an object; heap %.1f kB", what, (resident() - rss) / n, all / n);
+    store_compact(b->store);
+    without_history = memory() - used;
+    cluster_each(b->cluster, KIND_EVENT, STR(NS), NULL, remove_event, b);
+    spin(b, 2000);
+    store_compact(b->store);
+    printf(", of it watch history %.1f kB, events %.1f kB, all else %.1f kB\n",
+           (all - without_history) / n, (without_history - (memory() - used)) / n,
+           (memory() - used) / n);
 }
 
 static char *make_dir(void)

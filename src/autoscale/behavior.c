@@ -8,6 +8,7 @@
 #include "codec/quantity.h"
 
 #define DOWN_WINDOW_S 300
+#define DEFAULT_POLICIES 2
 
 static enum hpa_select read_select(const char *text)
 {
@@ -16,9 +17,17 @@ static enum hpa_select read_select(const char *text)
                                          : HPA_SELECT_MAX;
 }
 
-void hpa_rules_read(const json_t *json, enum hpa_direction way, struct hpa_rules *ret)
+static int32_t int32_at(const json_t *o, const char *key, int32_t def)
 {
-    const json_t *p;
+    int64_t v = json_int(o, key, def);
+
+    return v > INT32_MAX ? INT32_MAX : v < INT32_MIN ? INT32_MIN : (int32_t)v;
+}
+
+void hpa_rules_read(const json_t *json, enum hpa_direction way, struct arena *a,
+                    struct hpa_rules *ret)
+{
+    const json_t *list = json_object_get(json, "policies"), *p;
     struct quantity q;
     size_t i;
 
@@ -26,13 +35,12 @@ void hpa_rules_read(const json_t *json, enum hpa_direction way, struct hpa_rules
         .window_s = json_int(json, "stabilizationWindowSeconds", way == HPA_UP ? 0 : DOWN_WINDOW_S),
         .select = read_select(json_text(json, "selectPolicy", "Max")),
         .tolerance = -1};
-    json_array_foreach (json_object_get(json, "policies"), i, p) {
-        if (ret->n < HPA_POLICIES_MAX)
-            ret->policies[ret->n++] = (struct hpa_policy){
-                strcmp(json_text(p, "type", ""), "Pods") == 0 ? HPA_POLICY_PODS
-                                                              : HPA_POLICY_PERCENT,
-                json_int(p, "value", 0), json_int(p, "periodSeconds", 15)};
-    }
+    ret->policies =
+        arena_alloc(a, (json_array_size(list) + DEFAULT_POLICIES) * sizeof(*ret->policies));
+    json_array_foreach ((json_t *)(uintptr_t)list, i, p)
+        ret->policies[ret->n++] = (struct hpa_policy){
+            strcmp(json_text(p, "type", ""), "Pods") == 0 ? HPA_POLICY_PODS : HPA_POLICY_PERCENT,
+            int32_at(p, "value", 0), int32_at(p, "periodSeconds", 15)};
     if (ret->n == 0) {
         ret->policies[ret->n++] = (struct hpa_policy){HPA_POLICY_PERCENT, 100, 15};
         if (way == HPA_UP)

@@ -9,41 +9,58 @@
 #include "base/mem.h"
 #include "codec/json.h"
 
-/* Names and queries of the metrics: the same for most entries of a log. */
+/* Names, queries and targets of the metrics: the same for most entries of a log. */
+struct named {
+    const char *name, *query; /* behind the list */
+    int64_t target;
+};
 struct names {
-    size_t refs, n;
-    char *texts[]; /* name, query, name, query, ... */
+    size_t refs, n, bytes;
+    struct named m[];
 };
 
+/* Counts of replicas are 32 bits wide in the API, and times are kept as what they are apart. */
 struct logged_metric {
     double value;
-    int64_t target, proposal, average, value_milli, utilization, at_ms;
+    int64_t average, value_milli;
     char *why; /* NULL: none */
+    int32_t proposal, utilization;
+    int32_t age_ms; /* AGE_UNKNOWN: at_ms is not known */
     uint8_t state, type, target_type;
 };
+#define AGE_UNKNOWN INT32_MIN
 
 struct logged {
     struct names *names;
-    struct decision_span span;
-    int64_t at_ms, next_ms, held_until_ms, current, ready, min, max, proposal, first_look,
-        stabilized, desired;
     const char *stabilize_reason, *limit_reason; /* of the program */
     char *rescale_reason;
+    int64_t at_ms, since_ms;
+    uint32_t looks, bytes;
+    int32_t next_in_ms, held_for_ms; /* from at_ms; 0: not known, none */
+    int32_t current, ready, min, max, proposal, first_look, stabilized, desired;
+    uint16_t n;
     bool is_rescale, held, has_failed, has_metrics;
-    size_t bytes, n;
     struct logged_metric m[];
 };
+
+/* Arithmetic cuts to 32 bits as the original does; what is farther can only be a wrong clock. */
+static int32_t cut(int64_t v)
+{
+    return v > INT32_MAX ? INT32_MAX : v < -INT32_MAX ? -INT32_MAX : (int32_t)v;
+}
 
 /* --- names --- */
 
 static struct names *names_unref(struct names *x)
 {
-    if (x && --x->refs == 0) {
-        for (size_t i = 0; i < 2 * x->n; i++)
-            free(x->texts[i]);
+    if (x && --x->refs == 0)
         free(x);
-    }
     return NULL;
+}
+
+static int64_t target_of(const struct decision_metric *m)
+{
+    return m->target_type == HPA_UTILIZATION ? m->target_percent : m->target_milli;
 }
 
 static bool names_fit(const struct names *x, const struct decision *d)
@@ -51,30 +68,41 @@ static bool names_fit(const struct names *x, const struct decision *d)
     if (x->n != d->n)
         return false;
     for (size_t i = 0; i < d->n; i++)
-        if (strcmp(x->texts[2 * i], d->metrics[i].name) != 0 ||
-            strcmp(x->texts[2 * i + 1], d->metrics[i].query) != 0)
+        if (x->m[i].target != target_of(&d->metrics[i]) ||
+            strcmp(x->m[i].name, d->metrics[i].name) != 0 ||
+            strcmp(x->m[i].query, d->metrics[i].query) != 0)
             return false;
     return true;
 }
 
-static struct names *names_of(const struct decision_log *l, const struct decision *d,
-                              size_t *ret_bytes)
+static const char *put_name(char **at, const char *text)
+{
+    const char *p = strcpy(*at, text);
+
+    *at += strlen(text) + 1;
+    return p;
+}
+
+static struct names *names_of(const struct decision_log *l, const struct decision *d)
 {
     struct names *x = l->n ? l->items[l->n - 1]->names : NULL;
+    size_t bytes = sizeof(*x) + d->n * sizeof(*x->m);
+    char *at;
 
     if (x && names_fit(x, d)) {
         x->refs++;
         return x;
     }
-    x = mem_zalloc(sizeof(*x) + 2 * d->n * sizeof(*x->texts));
+    for (size_t i = 0; i < d->n; i++)
+        bytes += strlen(d->metrics[i].name) + strlen(d->metrics[i].query) + 2;
+    x = mem_zalloc(bytes);
     x->refs = 1;
     x->n = d->n;
-    *ret_bytes += sizeof(*x);
-    for (size_t i = 0; i < d->n; i++) {
-        x->texts[2 * i] = mem_strdup(d->metrics[i].name);
-        x->texts[2 * i + 1] = mem_strdup(d->metrics[i].query);
-        *ret_bytes += strlen(d->metrics[i].name) + strlen(d->metrics[i].query) + 64;
-    }
+    x->bytes = bytes;
+    at = (char *)&x->m[d->n];
+    for (size_t i = 0; i < d->n; i++)
+        x->m[i] = (struct named){put_name(&at, d->metrics[i].name),
+                                 put_name(&at, d->metrics[i].query), target_of(&d->metrics[i])};
     return x;
 }
 
@@ -89,55 +117,65 @@ static void entry_free(struct logged *e)
     free(e);
 }
 
-static void keep_metric(struct logged_metric *m, const struct decision_metric *from)
+static void keep_metric(struct logged_metric *m, const struct decision *d,
+                        const struct decision_metric *from)
 {
-    *m = (struct logged_metric){
-        .value = from->value,
-        .target = from->target_type == HPA_UTILIZATION ? from->target_percent : from->target_milli,
-        .proposal = from->proposal,
-        .average = from->average_milli,
-        .value_milli = from->value_milli,
-        .utilization = from->utilization,
-        .at_ms = from->at_ms,
-        .why = from->why[0] ? mem_strdup(from->why) : NULL,
-        .state = (uint8_t)from->state,
-        .type = (uint8_t)from->type,
-        .target_type = (uint8_t)from->target_type};
+    *m = (struct logged_metric){.value = from->value,
+                                .proposal = cut(from->proposal),
+                                .average = from->average_milli,
+                                .value_milli = from->value_milli,
+                                .utilization = cut(from->utilization),
+                                .age_ms = from->at_ms ? cut(d->at_ms - from->at_ms) : AGE_UNKNOWN,
+                                .why = from->why[0] ? mem_strdup(from->why) : NULL,
+                                .state = (uint8_t)from->state,
+                                .type = (uint8_t)from->type,
+                                .target_type = (uint8_t)from->target_type};
+}
+
+static uint32_t entry_bytes(const struct logged *e)
+{
+    size_t bytes = sizeof(*e) + e->n * sizeof(*e->m) + 16;
+
+    if (e->names->refs == 1)
+        bytes += e->names->bytes + 16;
+    if (e->rescale_reason)
+        bytes += strlen(e->rescale_reason) + 16;
+    for (size_t i = 0; i < e->n; i++)
+        bytes += e->m[i].why ? strlen(e->m[i].why) + 16 : 0;
+    return (uint32_t)bytes;
 }
 
 static struct logged *entry_new(const struct decision_log *l, const struct decision *d)
 {
-    struct logged *e = mem_zalloc(sizeof(*e) + d->n * sizeof(*e->m));
+    size_t n = d->n < UINT16_MAX ? d->n : UINT16_MAX;
+    struct logged *e = mem_zalloc(sizeof(*e) + n * sizeof(*e->m));
 
-    e->bytes = sizeof(*e) + d->n * sizeof(*e->m) + 16;
-    e->names = names_of(l, d, &e->bytes);
-    e->span = (struct decision_span){d->at_ms, 1};
-    e->at_ms = d->at_ms;
-    e->next_ms = d->next_ms;
-    e->held_until_ms = d->held_until_ms;
-    e->current = d->current;
-    e->ready = d->ready;
-    e->min = d->min;
-    e->max = d->max;
-    e->proposal = d->proposal;
-    e->first_look = d->first_look;
-    e->stabilized = d->stabilized;
-    e->desired = d->desired;
-    e->stabilize_reason = d->stabilize_reason;
-    e->limit_reason = d->limit_reason;
-    e->is_rescale = d->is_rescale;
-    e->held = d->held;
-    e->has_failed = d->has_failed;
-    e->has_metrics = d->has_metrics;
-    if (d->rescale_reason && *d->rescale_reason) {
+    *e = (struct logged){.names = names_of(l, d),
+                         .at_ms = d->at_ms,
+                         .since_ms = d->at_ms,
+                         .looks = 1,
+                         .next_in_ms = d->next_ms ? cut(d->next_ms - d->at_ms) : 0,
+                         .held_for_ms = d->held_until_ms ? cut(d->held_until_ms - d->at_ms) : 0,
+                         .current = cut(d->current),
+                         .ready = cut(d->ready),
+                         .min = cut(d->min),
+                         .max = cut(d->max),
+                         .proposal = cut(d->proposal),
+                         .first_look = cut(d->first_look),
+                         .stabilized = cut(d->stabilized),
+                         .desired = cut(d->desired),
+                         .stabilize_reason = d->stabilize_reason,
+                         .limit_reason = d->limit_reason,
+                         .is_rescale = d->is_rescale,
+                         .held = d->held,
+                         .has_failed = d->has_failed,
+                         .has_metrics = d->has_metrics,
+                         .n = (uint16_t)n};
+    if (d->rescale_reason && *d->rescale_reason)
         e->rescale_reason = mem_strdup(d->rescale_reason);
-        e->bytes += strlen(e->rescale_reason) + 16;
-    }
-    e->n = d->n;
-    for (size_t i = 0; i < d->n; i++) {
-        keep_metric(&e->m[i], &d->metrics[i]);
-        e->bytes += e->m[i].why ? strlen(e->m[i].why) + 16 : 0;
-    }
+    for (size_t i = 0; i < n; i++)
+        keep_metric(&e->m[i], d, &d->metrics[i]);
+    e->bytes = entry_bytes(e);
     return e;
 }
 
@@ -156,7 +194,7 @@ static bool says_the_same(const struct logged *a, const struct logged *b)
         return false;
     for (size_t i = 0; i < a->n; i++)
         if (a->m[i].state != b->m[i].state || a->m[i].proposal != b->m[i].proposal ||
-            a->m[i].target != b->m[i].target || !same_text(a->m[i].why, b->m[i].why))
+            !same_text(a->m[i].why, b->m[i].why))
             return false;
     return true;
 }
@@ -173,8 +211,8 @@ void decision_log_add(struct decision_log *l, const struct decision *d)
     struct logged *e = entry_new(l, d), *last = l->n ? l->items[l->n - 1] : NULL;
 
     if (last && says_the_same(last, e)) {
-        e->span.since_ms = last->span.since_ms;
-        e->span.looks += last->span.looks;
+        e->since_ms = last->since_ms;
+        e->looks += last->looks;
         e->bytes = last->bytes > e->bytes ? last->bytes : e->bytes;
         l->bytes += e->bytes - last->bytes;
         entry_free(last);
@@ -183,8 +221,7 @@ void decision_log_add(struct decision_log *l, const struct decision *d)
     }
     if (l->n == DECISION_LOG_MAX)
         drop_oldest(l);
-    if (!l->items)
-        l->items = mem_array(DECISION_LOG_MAX, sizeof(*l->items));
+    mem_grow(&l->items, &l->cap, l->n);
     l->items[l->n++] = e;
     l->bytes += e->bytes;
     while (l->n > 1 && l->bytes > DECISION_LOG_BYTES)
@@ -202,23 +239,25 @@ void decision_log_done(struct decision_log *l)
 static void give_metric(const struct logged *e, size_t i, struct decision_metric *m)
 {
     const struct logged_metric *from = &e->m[i];
+    const struct named *named = &e->names->m[i];
 
-    *m = (struct decision_metric){.state = (enum metric_state)from->state,
-                                  .value = from->value,
-                                  .proposal = from->proposal,
-                                  .average_milli = from->average,
-                                  .value_milli = from->value_milli,
-                                  .utilization = from->utilization,
-                                  .at_ms = from->at_ms,
-                                  .type = (enum hpa_metric_type)from->type,
-                                  .target_type = (enum hpa_target_type)from->target_type};
+    *m =
+        (struct decision_metric){.state = (enum metric_state)from->state,
+                                 .value = from->value,
+                                 .proposal = from->proposal,
+                                 .average_milli = from->average,
+                                 .value_milli = from->value_milli,
+                                 .utilization = from->utilization,
+                                 .at_ms = from->age_ms == AGE_UNKNOWN ? 0 : e->at_ms - from->age_ms,
+                                 .type = (enum hpa_metric_type)from->type,
+                                 .target_type = (enum hpa_target_type)from->target_type};
     m->is_average = m->target_type == HPA_AVERAGE_VALUE;
     if (m->target_type == HPA_UTILIZATION)
-        m->target_percent = from->target;
+        m->target_percent = named->target;
     else
-        m->target_milli = from->target;
-    snprintf(m->name, sizeof(m->name), "%s", e->names->texts[2 * i]);
-    snprintf(m->query, sizeof(m->query), "%s", e->names->texts[2 * i + 1]);
+        m->target_milli = named->target;
+    snprintf(m->name, sizeof(m->name), "%s", named->name);
+    snprintf(m->query, sizeof(m->query), "%s", named->query);
     snprintf(m->why, sizeof(m->why), "%s", from->why ? from->why : "");
 }
 
@@ -231,8 +270,8 @@ bool decision_log_get(const struct decision_log *l, size_t i, struct decision *d
         return false;
     e = l->items[l->n - 1 - i];
     *d = (struct decision){.at_ms = e->at_ms,
-                           .next_ms = e->next_ms,
-                           .held_until_ms = e->held_until_ms,
+                           .next_ms = e->next_in_ms ? e->at_ms + e->next_in_ms : 0,
+                           .held_until_ms = e->held_for_ms ? e->at_ms + e->held_for_ms : 0,
                            .current = e->current,
                            .ready = e->ready,
                            .min = e->min,
@@ -248,11 +287,12 @@ bool decision_log_get(const struct decision_log *l, size_t i, struct decision *d
                            .has_failed = e->has_failed,
                            .has_metrics = e->has_metrics,
                            .n = e->n};
+    d->arena.first = (e->n + 1) * sizeof(*d->metrics) + 256;
     d->rescale_reason = e->rescale_reason ? arena_strdup(&d->arena, str_of(e->rescale_reason)) : "";
     d->metrics = arena_alloc(&d->arena, (e->n + 1) * sizeof(*d->metrics));
     for (size_t k = 0; k < e->n; k++)
         give_metric(e, k, &d->metrics[k]);
-    *ret_span = e->span;
+    *ret_span = (struct decision_span){e->since_ms, e->looks};
     return true;
 }
 

@@ -9,12 +9,12 @@
 #include "autoscale/decision.h"
 #include "base/buf.h"
 
-#define DECISION_LOG_MAX 32
-#define DECISION_LOG_BYTES 8192
+#define DECISION_LOG_MAX 20
+#define DECISION_LOG_BYTES 4096 /* about 14 decisions with three metrics */
 
 struct decision_log {      /* zeroed is empty */
     struct logged **items; /* oldest first */
-    size_t n;
+    size_t n, cap;
     size_t bytes;
 };
 void decision_log_done(struct decision_log *l);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "codec/json.h"
 
 /* --- history --- */
@@ -47,19 +48,20 @@ enum hpa_policy_type { HPA_POLICY_PODS, HPA_POLICY_PERCENT };
 enum hpa_select { HPA_SELECT_MAX, HPA_SELECT_MIN, HPA_SELECT_DISABLED };
 struct hpa_policy {
     enum hpa_policy_type type;
-    int64_t value, period_s;
+    int32_t value, period_s;
 };
-#define HPA_POLICIES_MAX 16
 struct hpa_rules {
     int64_t window_s;
     enum hpa_select select;
-    struct hpa_policy policies[HPA_POLICIES_MAX];
+    struct hpa_policy *policies;
     size_t n;
     double tolerance; /* -1: not given */
 };
 enum hpa_direction { HPA_DOWN, HPA_UP };
-/* One direction of spec.behavior with the API's defaults filled in; json may be NULL. */
-void hpa_rules_read(const json_t *json, enum hpa_direction way, struct hpa_rules *ret);
+/* One direction of spec.behavior with the API's defaults filled in; json may be NULL. The list is
+ * in the arena. */
+void hpa_rules_read(const json_t *json, enum hpa_direction way, struct arena *a,
+                    struct hpa_rules *ret);
 int64_t hpa_rules_longest_period(const struct hpa_rules *r); /* seconds */
 
 /* --- normalisation with spec.behavior --- */

@@ -37,28 +37,37 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Go's printout of a label selector, as it stands in the original's texts. */
-static const char *selector_text(const json_t *selector, struct arena *a)
+static void add_selector(struct buf *b, const json_t *selector)
 {
     json_t *labels = json_object_get(selector, "matchLabels"), *v;
-    const char **keys = mem_array(json_object_size(labels) + 1, sizeof(*keys)), *key;
-    struct buf b = BUF_INIT;
+    const char **keys, *key;
     size_t n = 0;
-    char *text;
 
     if (!json_is_object(selector)) {
-        free(keys);
-        return "nil";
+        buf_add_cstr(b, "nil");
+        return;
     }
+    keys = mem_array(json_object_size(labels) + 1, sizeof(*keys));
     json_object_foreach (labels, key, v)
         keys[n++] = key;
     qsort(keys, n, sizeof(*keys), by_key);
-    buf_add_cstr(&b, "&LabelSelector{MatchLabels:map[string]string{");
+    buf_add_cstr(b, "&LabelSelector{MatchLabels:map[string]string{");
     for (size_t i = 0; i < n; i++)
-        buf_printf(&b, "%s: %s,", keys[i], json_string_value(json_object_get(labels, keys[i])));
-    buf_add_cstr(&b, "},MatchExpressions:[]LabelSelectorRequirement{},}");
+        buf_printf(b, "%s: %s,", keys[i], json_string_value(json_object_get(labels, keys[i])));
+    buf_add_cstr(b, "},MatchExpressions:[]LabelSelectorRequirement{},}");
+    free(keys);
+}
+
+static const char *external_text(const char *name, const json_t *selector, struct arena *a)
+{
+    struct buf b = BUF_INIT;
+    char *text;
+
+    buf_printf(&b, "external metric %s(", name);
+    add_selector(&b, selector);
+    buf_add_char(&b, ')');
     text = arena_strdup(a, buf_str(&b));
     buf_done(&b);
-    free(keys);
     return text;
 }
 
@@ -98,9 +107,7 @@ static const char *metric_text(const struct hpa_input *in, const json_t *block, 
         return arena_printf(a, "%s metric %s", json_text(block, "describedObject.kind", ""),
                             in->name)
             .p;
-    return arena_printf(a, "external metric %s(%s)", in->name,
-                        selector_text(json_at(block, "metric.selector"), a))
-        .p;
+    return external_text(in->name, json_at(block, "metric.selector"), a);
 }
 
 static void read_metric(const json_t *json, struct arena *a, struct hpa_input *in)
@@ -139,9 +146,9 @@ void hpa_spec_read(const json_t *spec, struct arena *a, struct hpa_spec *ret)
     *ret = (struct hpa_spec){.min = json_int(spec, "minReplicas", 1),
                              .max = json_int(spec, "maxReplicas", 1),
                              .has_behavior = json_is_object(behavior)};
-    hpa_rules_read(json_object_get(behavior, "scaleUp"), HPA_UP, &ret->up);
-    hpa_rules_read(json_object_get(behavior, "scaleDown"), HPA_DOWN, &ret->down);
-    ret->metrics = arena_alloc(a, (json_array_size(metrics) + 1) * sizeof(*ret->metrics));
+    hpa_rules_read(json_object_get(behavior, "scaleUp"), HPA_UP, a, &ret->up);
+    hpa_rules_read(json_object_get(behavior, "scaleDown"), HPA_DOWN, a, &ret->down);
+    ret->metrics = arena_alloc(a, json_array_size(metrics) * sizeof(*ret->metrics));
     json_array_foreach ((json_t *)(uintptr_t)metrics, i, m)
         read_metric(m, a, &ret->metrics[ret->n++]);
 }

@@ -8,6 +8,19 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "codec/json_alloc.h"
+
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
+/* Not under the sanitizer, which has to see every node come and go. */
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
+__attribute__((constructor)) static void use_own_memory(void)
+{
+    json_set_alloc_funcs(json_alloc, json_free);
+}
+#endif
 
 /* jansson counts nesting itself (2,048 levels); ours is stricter, so that nothing recursive that
  * walks a tree later can run out of stack. Brackets inside strings do not count. */

@@ -30,7 +30,7 @@ static char *active_names(const struct scaler *s, const struct so_look *x)
 static void tell_scaled(struct scaler *s, const struct object *so, const struct decision *d,
                         const char *error)
 {
-    const char *reason = keda_event_reason(s->verdict.act, error != NULL), *kind = s->target_kind;
+    const char *reason = keda_event_reason(s->act, error != NULL), *kind = s->target_kind;
     struct buf b = BUF_INIT;
 
     if (!reason)
@@ -38,7 +38,7 @@ static void tell_scaled(struct scaler *s, const struct object *so, const struct 
     if (error)
         buf_printf(&b, "Failed to scale %s %s/%s from %lld to %lld: %s", kind, s->ns, s->target,
                    (long long)d->current, (long long)d->desired, error);
-    else if (s->verdict.act == KEDA_ACTIVATE)
+    else if (s->act == KEDA_ACTIVATE)
         buf_printf(&b, "Scaled %s %s/%s from %lld to %lld, triggered by %s", kind, s->ns, s->target,
                    (long long)d->current, (long long)d->desired, s->active ? s->active : "");
     else
@@ -58,9 +58,9 @@ void so_scaled(void *arg, const struct decision *d, const char *error)
 
     if (so)
         tell_scaled(s, so, d, error);
-    if (!error && s->verdict.act == KEDA_ACTIVATE)
+    if (!error && s->act == KEDA_ACTIVATE)
         s->last_active_ms = d->at_ms / 1000 * 1000;
-    s->verdict.act = KEDA_STAY;
+    s->act = KEDA_STAY;
     if (error || !so)
         return;
     decision_text(d, text, sizeof(text));
@@ -158,7 +158,7 @@ static void apply(struct scaler *s, struct hpa_look *l, const struct so_look *x)
 
     if (v->act == KEDA_STAY)
         return;
-    s->verdict = *v;
+    s->act = v->act;
     free(s->active);
     s->active = active_names(s, x);
     l->by_other = true;

@@ -13,7 +13,7 @@
 #define STATUS_MS 15000 /* a number alone, and an event that is repeated */
 #define SHOWN_MS 1000   /* a number that leads to another count */
 #define SELECTOR_MS 15000
-#define SPEC_BYTES 1024   /* what most specifications take */
+#define METRIC_BYTES 400  /* what most metrics of a specification take */
 #define NEXT_MAX_MS 60000 /* farther apart, they follow something else */
 
 void hpa_run_init(struct hpa_run *r, struct cluster *c, struct hpa_book *book, const char *kind,
@@ -251,8 +251,8 @@ static void read_hpa(struct hpa_run *r, const struct object *hpa)
     if (!was || !object_is_same_but_status(was, hpa)) {
         arena_done(&r->spec_arena);
         json_decref(r->spec_tree);
-        r->spec_arena.first = SPEC_BYTES;
         tree = object_tree(hpa);
+        r->spec_arena.first = json_array_size(json_at(tree, "spec.metrics")) * METRIC_BYTES;
         hpa_spec_read(json_object_get(tree, "spec"), &r->spec_arena, &r->spec);
         read_target_ref(r, tree);
         r->spec_tree = needs_tree(r) ? json_incref(json_object_get(tree, "spec")) : NULL;

@@ -3,6 +3,7 @@
  * One look at the triggers of a ScaledObject: values, what a failed one counts for instead, the
  * formula, and which of them the HPA is given. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -18,6 +19,30 @@
 #define BACK_DEFAULT_MS 1000
 
 /* --- one trigger --- */
+
+void so_seen_metric(const struct so_trigger *t, struct decision_metric *ret)
+{
+    const struct so_seen *s = &t->seen;
+
+    *ret = (struct decision_metric){
+        .state = s->state, .is_average = s->is_average, .value = s->value, .at_ms = s->at_ms};
+    snprintf(ret->name, sizeof(ret->name), "%.79s", trigger_metric_name(t->t));
+    snprintf(ret->query, sizeof(ret->query), "%.159s", trigger_query(t->t));
+    snprintf(ret->why, sizeof(ret->why), "%s", s->why ? s->why : "");
+}
+
+static void keep(struct so_seen *s, const struct decision_metric *m)
+{
+    if (!s->why || strcmp(s->why, m->why) != 0) {
+        free(s->why);
+        s->why = m->why[0] ? mem_strdup(m->why) : NULL;
+    }
+    s->is_asked = true;
+    s->is_average = m->is_average;
+    s->state = m->state;
+    s->value = m->value;
+    s->at_ms = m->at_ms;
+}
 
 static bool is_counted(struct scaler *s, struct so_trigger *t)
 {
@@ -48,7 +73,8 @@ static void note_return(struct scaler *s, struct so_trigger *t, bool has_failed)
     t->has_failed = has_failed;
 }
 
-static void fetch(struct scaler *s, struct hpa_look *l, struct so_trigger *t, struct so_look *x)
+static void fetch(struct scaler *s, struct hpa_look *l, struct so_trigger *t, struct so_look *x,
+                  struct decision_metric *m)
 {
     struct trigger_target target = {str_of(s->ns), str_of(s->target), l->ready,
                                     strcmp(s->target_kind, "StatefulSet") == 0};
@@ -58,10 +84,11 @@ static void fetch(struct scaler *s, struct hpa_look *l, struct so_trigger *t, st
                            .ready = l->scene.scale_error ? -1 : l->ready};
     char warning[300];
 
-    trigger_value(t->t, l->scene.now_ms, &target, &t->m, warning, sizeof(warning));
+    trigger_value(t->t, l->scene.now_ms, &target, m, warning, sizeof(warning));
+    keep(&t->seen, m);
     buf_add_cstr(&x->warnings, warning);
-    f.is_value = !t->m.is_average;
-    f.has_failed = t->m.state == METRIC_UNKNOWN;
+    f.is_value = !m->is_average;
+    f.has_failed = m->state == METRIC_UNKNOWN;
     if (f.has_failed)
         f.is_counted = is_counted(s, t);
     else
@@ -75,23 +102,26 @@ static void ask(struct scaler *s, struct hpa_look *l, size_t i, struct so_look *
     struct so_trigger *t = &s->triggers[i];
     struct keda_trigger *k = &x->triggers[i];
     int64_t now = so_mono_ms(s);
+    struct decision_metric m;
 
     *k = (struct keda_trigger){.metric = trigger_metric_name(t->t),
-                               .name = t->name,
+                               .name = t->name ? t->name : "",
                                .is_resource = !trigger_is_external(t->t)};
     if (k->is_resource)
         return;
     if (!t->is_cached || now >= t->next_ms) {
-        fetch(s, l, t, x);
+        fetch(s, l, t, x, &m);
         t->next_ms = now + so_period_ms(s, CACHE_DEFAULT_MS);
+    } else {
+        so_seen_metric(t, &m);
     }
     k->has_error = t->fallen.is_error;
     k->in_fallback = t->fallen.is_active;
     k->is_nil = t->fallen.is_nil;
-    k->value = t->fallen.has_value ? (double)t->fallen.milli / 1000 : t->m.value;
-    k->is_active = trigger_is_active(t->t, &t->m);
+    k->value = t->fallen.has_value ? (double)t->fallen.milli / 1000 : t->seen.value;
+    k->is_active = trigger_is_active(t->t, &m);
     if (k->has_error && !x->why)
-        x->why = t->m.why;
+        x->why = t->seen.why ? t->seen.why : "";
     if (t->fallen.condition != KEDA_UNCHANGED && x->fallback != KEDA_TRUE)
         x->fallback = t->fallen.condition;
     x->is_held |= !k->has_error && (t->is_back || (trigger_is_builtin(t->t) && !s->is_complete));
@@ -139,26 +169,28 @@ static void give(struct hpa_look *l, struct hpa_input *in, int64_t milli,
     in->seen = seen;
 }
 
-static struct decision_metric *seen_of(struct hpa_look *l, const struct decision_metric *m)
+/* t NULL: of none. */
+static struct decision_metric *seen_of(struct hpa_look *l, const struct so_trigger *t)
 {
-    struct decision_metric *copy = arena_alloc(&l->arena, sizeof(*copy));
+    struct decision_metric *m = arena_alloc(&l->arena, sizeof(*m));
 
-    if (m)
-        *copy = *m;
-    return copy;
+    if (t)
+        so_seen_metric(t, m);
+    return m;
 }
 
 static void give_trigger(struct scaler *s, struct hpa_look *l, struct hpa_input *in,
                          const struct so_look *x, size_t i)
 {
     const struct so_trigger *t = &s->triggers[i];
-    struct decision_metric *m = seen_of(l, &t->m);
+    struct decision_metric *m = seen_of(l, t);
     struct quantity q = quantity_of_double(x->triggers[i].value);
 
     if (t->fallen.has_value) {
         m->state = METRIC_VALUE;
         m->value = x->triggers[i].value;
-        snprintf(m->query, sizeof(m->query), "fallback, as it is unknown: %.120s", t->m.why);
+        snprintf(m->query, sizeof(m->query), "fallback, as it is unknown: %.120s",
+                 t->seen.why ? t->seen.why : "");
         snprintf(m->name, sizeof(m->name), "%.79s", in->name);
     }
     give(l, in, t->fallen.has_value ? t->fallen.milli : quantity_milli(&q), m);
@@ -185,8 +217,8 @@ static void give_failure(struct scaler *s, struct hpa_look *l, struct hpa_input 
     snprintf(m->name, sizeof(m->name), "%.79s", in->name);
     for (size_t i = 0; i < s->n && !s->formula; i++)
         if (str_eq_nocase(str_of(x->triggers[i].metric), str_of(in->name))) {
-            *m = s->triggers[i].m;
-            why = s->triggers[i].m.why;
+            so_seen_metric(&s->triggers[i], m);
+            why = s->triggers[i].seen.why ? s->triggers[i].seen.why : "";
         }
     m->state = METRIC_UNKNOWN;
     in->error = why ? why : "no trigger of the ScaledObject has this name";

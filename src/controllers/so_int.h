@@ -18,15 +18,24 @@
 #define SO_FINALIZER "finalizer.keda.sh"
 #define SO_NAME_LABEL "scaledobject.keda.sh/name"
 
+/* What a trigger gave, without the texts that it has itself (decision.h). */
+struct so_seen {
+    bool is_asked; /* false: never yet */
+    bool is_average;
+    enum metric_state state;
+    double value;
+    int64_t at_ms;
+    char *why; /* NULL: none */
+};
+
 /* One trigger between looks. */
 struct so_trigger {
     struct trigger *t;
-    char *name;      /* spec.triggers[].name, "" without one */
-    bool is_more;    /* a further metric of the trigger before it, which owns it */
-    bool is_cached;  /* useCachedMetrics: one fetch per pollingInterval */
-    int64_t next_ms; /* mono: the cached fetch holds until then; 0: there is none */
-    /* of the last fetch: */
-    struct decision_metric m;
+    char *name;          /* spec.triggers[].name; NULL: it has none */
+    bool is_more;        /* a further metric of the trigger before it, which owns it */
+    bool is_cached;      /* useCachedMetrics: one fetch per pollingInterval */
+    int64_t next_ms;     /* mono: the cached fetch holds until then; 0: there is none */
+    struct so_seen seen; /* of the last fetch */
     struct keda_fallen fallen;
     uint64_t errors;    /* that counted */
     int64_t counted_ms; /* mono: the last failure that counted; 0: none since it worked */
@@ -58,7 +67,7 @@ struct scaler {
     struct status_writer status;
     uint64_t told;                    /* hash of what the written status says */
     int64_t status_ms;                /* mono: of the last status write for numbers alone */
-    struct keda_verdict verdict;      /* that the scale write under way is of */
+    enum keda_act act;                /* that the scale write under way is of */
     char *active;                     /* names of what is active, for its event */
     struct loop_timer tick;           /* what no round brings */
     struct loop_timer answer;         /* answers of several triggers are one look */
@@ -121,6 +130,8 @@ struct so_look {
     const char *why; /* of the first failure; NULL: none */
     enum keda_fallback_change fallback;
 };
+/* What it gave last, whole. */
+void so_seen_metric(const struct so_trigger *t, struct decision_metric *ret);
 /* Fetches, falls back, aggregates, and fills the look's External metrics. */
 void so_fetch(struct scaler *s, struct hpa_look *l, struct so_look *x);
 

@@ -47,12 +47,12 @@ static void add_metric_value(struct buf *out, const struct scaler *s, size_t i)
     const struct so_trigger *t = &s->triggers[i];
     bool has_fallback = t->fallen.has_value;
 
-    if (!trigger_is_external(t->t) || (t->m.state == METRIC_UNKNOWN && !has_fallback) ||
-        !t->m.name[0])
+    if (!trigger_is_external(t->t) || (t->seen.state == METRIC_UNKNOWN && !has_fallback) ||
+        !t->seen.is_asked)
         return;
     open_series(out, "keda_scaler_metrics_value", s, trigger_metric_name(t->t),
                 trigger_scaler(t->t), i);
-    buf_printf(out, "%.17g\n", has_fallback ? (double)t->fallen.milli / 1000 : t->m.value);
+    buf_printf(out, "%.17g\n", has_fallback ? (double)t->fallen.milli / 1000 : t->seen.value);
 }
 
 /* With a formula only its result can be active; cpu and memory always are. */
@@ -60,18 +60,20 @@ static void add_active(struct buf *out, const struct scaler *s, size_t i)
 {
     const struct so_trigger *t = &s->triggers[i];
     bool is_external = trigger_is_external(t->t);
+    struct decision_metric m;
 
-    if (s->formula || (is_external && !t->m.name[0]))
+    if (s->formula || (is_external && !t->seen.is_asked))
         return;
+    so_seen_metric(t, &m);
     open_series(out, "keda_scaler_active", s, trigger_metric_name(t->t), trigger_scaler(t->t), i);
-    buf_printf(out, "%d\n", !is_external || trigger_is_active(t->t, &t->m));
+    buf_printf(out, "%d\n", !is_external || trigger_is_active(t->t, &m));
 }
 
 static void add_errors(struct buf *out, const struct scaler *s, size_t i)
 {
     const struct so_trigger *t = &s->triggers[i];
 
-    if (!t->errors && (!trigger_is_external(t->t) || !t->m.name[0]))
+    if (!t->errors && (!trigger_is_external(t->t) || !t->seen.is_asked))
         return;
     open_series(out, "keda_scaler_detail_errors_total", s, trigger_metric_name(t->t),
                 trigger_scaler(t->t), i);

@@ -116,6 +116,7 @@ static void drop_triggers(struct so_trigger *list, size_t n)
         if (!list[i].is_more)
             trigger_free(list[i].t);
         free(list[i].name);
+        free(list[i].seen.why);
     }
     free(list);
 }
@@ -148,6 +149,13 @@ static void warn_unexpected(struct scaler *s, const struct object *o, const json
     buf_done(&keys);
 }
 
+static char *name_of(const json_t *trigger)
+{
+    const char *name = json_text(trigger, "name", "");
+
+    return *name ? mem_strdup(name) : NULL;
+}
+
 static bool make_triggers(struct scaler *s, const struct object *o, const json_t *so,
                           const struct keda_spec *spec, struct so_trigger *list, size_t *n,
                           struct err *err)
@@ -170,7 +178,7 @@ static bool make_triggers(struct scaler *s, const struct object *o, const json_t
                                           .respec = on_respec,
                                           .arg = s};
 
-        list[i] = (struct so_trigger){.name = mem_strdup(json_text(t, "name", "")),
+        list[i] = (struct so_trigger){.name = name_of(t),
                                       .is_cached = json_bool(t, "useCachedMetrics", false)};
         *n = i + 1;
         if (trigger_new(&options, &list[i].t, err) < 0)
@@ -239,21 +247,25 @@ void so_scaler_expand(struct scaler *s)
 
     for (size_t i = 0; i < s->n; i++)
         most += s->triggers[i].is_more ? 0 : trigger_metric_count(s->triggers[i].t);
-    list = mem_array(most + 1, sizeof(*list));
+    list = mem_array(most, sizeof(*list));
     for (size_t i = 0; i < s->n; i++) {
         const struct so_trigger *first = &s->triggers[i];
 
         for (size_t k = 0; !first->is_more && k < trigger_metric_count(first->t); k++) {
             struct trigger *t = trigger_metric(first->t, k);
-            const struct so_trigger *was = find_trigger(s, t);
+            struct so_trigger *was = find_trigger(s, t);
 
             list[n] = was ? *was : (struct so_trigger){.t = t, .is_cached = first->is_cached};
             list[n].is_more = k > 0;
-            list[n++].name = mem_strdup(first->name);
+            list[n++].name = first->name ? mem_strdup(first->name) : NULL;
+            if (was)
+                was->seen.why = NULL; /* the new list has it */
         }
     }
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++) {
         free(s->triggers[i].name);
+        free(s->triggers[i].seen.why);
+    }
     free(s->triggers);
     s->triggers = list;
     s->n = n;

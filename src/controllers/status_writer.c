@@ -2,6 +2,7 @@
 #include "controllers/status_writer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -11,9 +12,18 @@ struct status_call {
 
 static void forget(struct status_writer *w)
 {
-    json_decref(w->newest);
+    free(w->newest);
     w->newest = NULL;
     w->waits = false;
+}
+
+static json_t *tree_of(const char *text)
+{
+    json_t *tree = NULL;
+
+    if (json_parse(str_of(text), &tree, NULL) < 0)
+        FB_ASSERT(!"what we wrote is not JSON");
+    return tree;
 }
 
 void status_writer_done(struct status_writer *w)
@@ -27,12 +37,20 @@ void status_writer_done(struct status_writer *w)
 
 static void on_written(void *arg, const struct object *now, const struct err *err);
 
-static void send(struct status_writer *w, const struct object *o)
+static void send(struct status_writer *w, const struct object *o, const json_t *status)
 {
     w->waits = false;
     w->call = mem_zalloc(sizeof(*w->call));
     w->call->w = w;
-    cluster_write_status(w->cluster, o, w->newest, w->manager, on_written, w->call);
+    cluster_write_status(w->cluster, o, status, w->manager, on_written, w->call);
+}
+
+static void send_newest(struct status_writer *w, const struct object *o)
+{
+    json_t *status = tree_of(w->newest);
+
+    send(w, o, status);
+    json_decref(status);
 }
 
 static void on_written(void *arg, const struct object *now, const struct err *err)
@@ -47,7 +65,7 @@ static void on_written(void *arg, const struct object *now, const struct err *er
     object_unref(w->answered);
     w->answered = err ? NULL : object_ref(now);
     if (now && !err && w->waits)
-        send(w, now);
+        send_newest(w, now);
     else /* the next word begins from what is stored */
         forget(w);
 }
@@ -67,32 +85,25 @@ bool status_is_ours(struct status_writer *w, const struct object *o)
 
 json_t *status_newest(struct status_writer *w, const struct object *o)
 {
-    return w->newest ? json_deep_copy(w->newest) : object_status(stored(w, o));
-}
-
-static bool is_said(struct status_writer *w, const struct object *o, const json_t *status)
-{
-    struct buf bytes = BUF_INIT;
-    bool is_same;
-
-    if (w->newest)
-        return json_equal(status, w->newest);
-    json_write(&bytes, status);
-    is_same = object_has_status(stored(w, o), buf_str(&bytes), status);
-    buf_done(&bytes);
-    return is_same;
+    return w->newest ? tree_of(w->newest) : object_status(stored(w, o));
 }
 
 bool status_say(struct status_writer *w, const struct object *o, json_t *status)
 {
-    if (is_said(w, o, status)) {
-        json_decref(status);
-        return false;
+    struct buf text = BUF_INIT;
+    bool is_said;
+
+    json_write(&text, status);
+    is_said = w->newest ? strcmp(w->newest, buf_cstr(&text)) == 0
+                        : object_has_status(stored(w, o), buf_str(&text), status);
+    if (!is_said) {
+        free(w->newest);
+        w->newest = str_dup(buf_str(&text));
+        w->waits = true;
+        if (!w->call)
+            send(w, o, status);
     }
-    json_decref(w->newest);
-    w->newest = status;
-    w->waits = true;
-    if (!w->call)
-        send(w, o);
-    return true;
+    buf_done(&text);
+    json_decref(status);
+    return !is_said;
 }

@@ -12,7 +12,7 @@
 struct status_writer {
     struct cluster *cluster; /* set by the owner, with manager; the rest zeroed */
     const char *manager;
-    json_t *newest;           /* while a write is on its way; else NULL */
+    char *newest;             /* as JSON, while a write is on its way; else NULL */
     struct status_call *call; /* that write, or NULL */
     bool waits;               /* newest is newer than it */
     struct object *answered;  /* by our newest write; NULL: others have written since */

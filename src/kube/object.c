@@ -8,13 +8,16 @@
 #include "base/mem.h"
 #include "kube/kind.h"
 
-/* Fills a block from its start; measures first with p == NULL. */
+/* Fills a block from its start; measures first with p == NULL. Texts that stand in `fixed` as they
+ * are, the bytes of the object that no other status moves, are pointed to and not copied. */
 struct filler {
     char *p;
     size_t n;
+    struct str fixed;
+    char *fixed_at; /* where those bytes will be */
 };
 
-static struct str put(struct filler *f, struct str s)
+static struct str copy(struct filler *f, struct str s)
 {
     char *at = f->p ? f->p + f->n : NULL;
 
@@ -22,6 +25,15 @@ static struct str put(struct filler *f, struct str s)
         memcpy(at, s.p, s.n);
     f->n += s.n;
     return str_n(at, s.n);
+}
+
+static struct str put(struct filler *f, struct str s)
+{
+    ptrdiff_t at = str_find(f->fixed, s);
+
+    if (at < 0)
+        return copy(f, s);
+    return str_n(f->fixed_at ? f->fixed_at + at : NULL, s.n);
 }
 
 static struct str text_at(const json_t *o, const char *key)
@@ -124,13 +136,23 @@ static void fill(struct filler *f, struct object *o, const json_t *meta, struct 
         if (o->owners)
             o->owners[i] = w;
     }
-    o->json = put(f, json); /* last: object_with_status makes a block with other bytes here */
+    o->json = copy(f, json); /* last: object_with_status makes a block with other bytes here */
 }
 
 static void mark(struct object *o, const struct spans *s)
 {
     o->status = str_n(o->json.p + s->status.from, s->status.n);
     o->version = str_n(o->json.p + s->version.from, s->version.n);
+}
+
+/* What stands before the first of both. */
+static struct str fixed_part(struct str json, const struct spans *s)
+{
+    size_t n = s->version.n ? s->version.from : json.n;
+
+    if (s->status.n && s->status.from < n)
+        n = s->status.from;
+    return str_n(json.p, n);
 }
 
 static size_t head_size(const struct object *o)
@@ -154,6 +176,7 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
         buf_done(&json);
         return err_set(err, ERR_LIMIT, "the object is too large");
     }
+    f.fixed = fixed_part(buf_str(&json), &spans);
     fill(&f, &measure, meta, buf_str(&json));
     measure.n_labels = json_object_size(json_object_get(meta, "labels"));
     measure.n_owners = json_array_size(json_object_get(meta, "ownerReferences"));
@@ -165,7 +188,8 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
     o->n_owners = measure.n_owners;
     o->labels = (struct object_pair *)(o + 1);
     o->owners = (struct object_owner *)(void *)(o->labels + o->n_labels);
-    f = (struct filler){.p = (char *)o + head};
+    f = (struct filler){
+        .p = (char *)o + head, .fixed = f.fixed, .fixed_at = (char *)o + head + f.n - json.n};
     fill(&f, o, meta, buf_str(&json));
     buf_done(&json);
     mark(o, &spans);
@@ -218,7 +242,8 @@ static void move(struct str *s, const char *from, char *to)
         s->p = to + (s->p - from);
 }
 
-/* The header with its texts, for other bytes behind it. */
+/* The header with its texts, for other bytes behind it; what stands before the first edit stays
+ * where it is. */
 static struct object *copy_header(const struct object *o, struct str json)
 {
     size_t n = (size_t)(o->json.p - (const char *)o);
@@ -357,14 +382,32 @@ json_t *object_status(const struct object *o)
     return tree;
 }
 
-/* Equal but for the order of members has the same length. */
+static bool has_same_bytes(struct str a, struct str b)
+{
+    int counts[256] = {0};
+
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        counts[(unsigned char)a.p[i]]++;
+        counts[(unsigned char)b.p[i]]--;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        if (counts[i])
+            return false;
+    return true;
+}
+
+/* Equal but for the order of members has the same bytes in another order. */
 bool object_has_status(const struct object *o, struct str bytes, const json_t *status)
 {
     json_t *was;
     bool is_same;
 
-    if (o->status.n != bytes.n || str_eq(o->status, bytes))
-        return o->status.n == bytes.n;
+    if (str_eq(o->status, bytes))
+        return bytes.n > 0;
+    if (!has_same_bytes(o->status, bytes))
+        return false;
     was = object_status(o);
     is_same = json_equal(was, status);
     json_decref(was);

@@ -56,6 +56,11 @@ void history_age(struct history *h, int64_t now_ms)
 {
     while (h->n > 0 && now_ms - item(h, 0)->at_ms > HISTORY_MS)
         drop_oldest(h);
+    if (h->n == 0) {
+        free(h->items);
+        h->items = NULL;
+        h->cap = h->at = 0;
+    }
 }
 
 int history_replay(const struct history *h, enum kind_id kind, uint64_t rv, store_watch_fn *fn,

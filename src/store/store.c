@@ -48,9 +48,11 @@ struct entry *index_find(struct store *s, enum kind_id kind, struct str ns, stru
         return x->items[at];
     if (!make)
         return NULL;
-    e = mem_zalloc(sizeof(*e));
-    e->ns = str_dup(ns);
-    e->name = str_dup(name);
+    e = mem_zalloc(sizeof(*e) + ns.n + name.n + 2);
+    memcpy(e->text, ns.p, ns.n);
+    memcpy(e->text + ns.n + 1, name.p, name.n);
+    e->ns = e->text;
+    e->name = e->text + ns.n + 1;
     mem_grow(&x->items, &x->cap, x->n);
     memmove(x->items + at + 1, x->items + at, (x->n - at) * sizeof(*x->items));
     x->items[at] = e;
@@ -62,8 +64,6 @@ static void free_entry(struct entry *e)
 {
     object_unref(e->committed);
     object_unref(e->accepted);
-    free(e->ns);
-    free(e->name);
     free(e);
 }
 
@@ -394,6 +394,11 @@ void store_unsubscribe(struct store *s, enum kind_id kind, store_watch_fn *fn, v
             return;
         }
     }
+}
+
+void store_compact(struct store *s)
+{
+    history_age(&s->history, INT64_MAX / 2);
 }
 
 int store_replay(struct store *s, enum kind_id kind, uint64_t rv, store_watch_fn *fn, void *arg)

@@ -91,6 +91,8 @@ typedef void store_watch_fn(void *arg, const struct store_event *e);
 /* Live changes of one kind, after they are committed and in order. */
 void store_subscribe(struct store *s, enum kind_id kind, store_watch_fn *fn, void *arg);
 void store_unsubscribe(struct store *s, enum kind_id kind, store_watch_fn *fn, void *arg);
+/* Forgets all history that watches could begin in, as when nothing changes for minutes. */
+void store_compact(struct store *s);
 /* Replays what came after rv. ERR_GONE: rv is older than the kept history. */
 int store_replay(struct store *s, enum kind_id kind, uint64_t rv, store_watch_fn *fn, void *arg);
 

@@ -9,10 +9,11 @@
 #include "store/store.h"
 
 struct entry {
-    char *ns, *name;
     struct object *committed; /* NULL: not there */
     struct object *accepted;  /* newest queued state; NULL: queued for removal, or never there */
     int queued;               /* commits of it under way */
+    const char *ns, *name;    /* in text */
+    char text[];
 };
 
 struct index {

@@ -337,6 +337,11 @@ double trigger_activation(const struct trigger *t)
     return t->activation;
 }
 
+const char *trigger_query(const struct trigger *t)
+{
+    return t->query ? t->query : "";
+}
+
 bool trigger_is_active(const struct trigger *t, const struct decision_metric *m)
 {
     if (!t->broken && t->type->is_active)
@@ -393,7 +398,7 @@ void trigger_value(struct trigger *t, int64_t now, const struct trigger_target *
     *m = (struct decision_metric){
         .state = METRIC_UNKNOWN, .is_average = t->is_average, .at_ms = now};
     snprintf(m->name, sizeof(m->name), "%.79s", t->name);
-    snprintf(m->query, sizeof(m->query), "%.159s", t->query ? t->query : "");
+    snprintf(m->query, sizeof(m->query), "%.159s", trigger_query(t));
     warning[0] = '\0';
     if (t->broken) {
         trigger_unknown(m, t->broken);

@@ -78,6 +78,7 @@ void trigger_free(struct trigger *t);
 size_t trigger_metric_count(const struct trigger *t);
 struct trigger *trigger_metric(struct trigger *t, size_t i);
 const char *trigger_metric_name(const struct trigger *t); /* "s0-prometheus" */
+const char *trigger_query(const struct trigger *t);       /* what it asks, for texts; may be "" */
 /* What KEDA's metrics call it: its given name, else "prometheusScaler". */
 const char *trigger_scaler(const struct trigger *t);
 bool trigger_is_external(const struct trigger *t); /* false: cpu, memory */

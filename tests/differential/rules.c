@@ -145,10 +145,11 @@ static void next_rules(struct hpa_rules *r)
     *r = (struct hpa_rules){.window_s = next()};
     r->select = (enum hpa_select)next();
     r->n = (size_t)next();
+    r->policies = mem_array(r->n, sizeof(*r->policies));
     for (size_t i = 0; i < r->n; i++) {
         r->policies[i].type = (enum hpa_policy_type)next();
-        r->policies[i].value = next();
-        r->policies[i].period_s = next();
+        r->policies[i].value = (int32_t)next();
+        r->policies[i].period_s = (int32_t)next();
     }
 }
 
@@ -176,6 +177,8 @@ static void behavior(struct buf *out)
     add_history(out, &ups);
     buf_add_cstr(out, " |");
     add_history(out, &downs);
+    free(up.policies);
+    free(down.policies);
     hpa_history_done(&h);
     hpa_history_done(&ups);
     hpa_history_done(&downs);

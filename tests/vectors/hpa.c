@@ -350,13 +350,14 @@ bool vector_rate(const json_t *v, struct buf *why)
 {
     const json_t *in = json_object_get(v, "in"), *expect = json_object_get(v, "expect");
     struct hpa_history ups = {0}, downs = {0};
+    struct arena arena = ARENA_INIT;
     struct hpa_rules up, down;
     const char *reason;
     int64_t got;
     bool ok;
 
-    hpa_rules_read(json_object_get(in, "scaleUp"), HPA_UP, &up);
-    hpa_rules_read(json_object_get(in, "scaleDown"), HPA_DOWN, &down);
+    hpa_rules_read(json_object_get(in, "scaleUp"), HPA_UP, &arena, &up);
+    hpa_rules_read(json_object_get(in, "scaleDown"), HPA_DOWN, &arena, &down);
     read_history(&ups, json_object_get(in, "scaleUpEvents"));
     read_history(&downs, json_object_get(in, "scaleDownEvents"));
     got = hpa_limit_rate(vector_int(in, "now", 0), vector_int(in, "currentReplicas", 0),
@@ -366,6 +367,7 @@ bool vector_rate(const json_t *v, struct buf *why)
          vector_same_text(why, "reason", reason, json_text(expect, "reason", ""));
     hpa_history_done(&ups);
     hpa_history_done(&downs);
+    arena_done(&arena);
     return ok;
 }
 
