@@ -124,7 +124,10 @@ static void another_writers_word_is_not_overlooked(void **state)
     say(&w, old, "one");
     s.done(s.arg, mine, NULL);
     assert_string_equal(newest(&w, old), "one");
+    assert_true(status_is_ours(&w, old));
+    assert_true(status_is_ours(&w, mine));
     assert_string_equal(newest(&w, theirs), "other");
+    assert_false(status_is_ours(&w, theirs));
     assert_true(say(&w, theirs, "one"));
     s.done(s.arg, NULL, NULL);
     status_writer_done(&w);

@@ -155,6 +155,118 @@ static void a_dry_run_answers_and_stores_nothing(void **state)
     assert_null(get(f, "a"));
 }
 
+/* --- a status alone --- */
+
+static const struct object *hpa(struct fixture *f)
+{
+    return store_get(f->store, KIND_HPA, STR("default"), STR("a"));
+}
+
+static void create_hpa(struct fixture *f)
+{
+    AUTO_JSON json_t *tree = json_pack(
+        "{s:s,s:s,s:{s:s,s:s},s:{s:{s:s,s:s},s:i}}", "apiVersion", "autoscaling/v2", "kind",
+        "HorizontalPodAutoscaler", "metadata", "name", "a", "namespace", "default", "spec",
+        "scaleTargetRef", "kind", "Deployment", "name", "web", "maxReplicas", 3);
+
+    store_submit(
+        f->store,
+        &(struct store_request){
+            .verb = CLUSTER_CREATE, .kind = kind_of(KIND_HPA), .ns = STR("default"), .tree = tree},
+        on_done, f);
+}
+
+static void put_status(struct fixture *f, const char *text, struct store_request r)
+{
+    json_t *tree = NULL;
+
+    assert_int_equal(json_parse(str_of(text), &tree, NULL), 0);
+    r.verb = CLUSTER_UPDATE;
+    r.kind = kind_of(KIND_HPA);
+    r.ns = STR("default");
+    r.name = STR("a");
+    r.subresource = "status";
+    r.tree = tree;
+    store_submit(f->store, &r, on_done, f);
+    json_decref(tree);
+}
+
+static void status_is(struct fixture *f, const char *expected)
+{
+    AUTO_FREE char *text = str_dup(hpa(f)->status);
+
+    assert_string_equal(text, expected);
+}
+
+static void a_status_is_replaced_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_JSON json_t *was = NULL, *now = NULL;
+
+    create_hpa(f);
+    said_is(f, "201 ");
+    was = object_tree(hpa(f));
+    put_status(
+        f,
+        "{\"metadata\":{\"name\":\"a\",\"labels\":{\"x\":\"y\"}},\"spec\":{\"maxReplicas\":9},"
+        "\"status\":{\"currentReplicas\":1,\"desiredReplicas\":2}}",
+        (struct store_request){0});
+    said_is(f, "200 ");
+    status_is(f, "{\"currentReplicas\":1,\"desiredReplicas\":2}");
+    now = object_tree(hpa(f));
+    assert_true(hpa(f)->rv == store_revision(f->store));
+    assert_true(hpa(f)->generation == json_int(was, "metadata.generation", 0));
+    json_object_del(now, "status");
+    json_object_del(json_object_get(now, "metadata"), "resourceVersion");
+    json_object_del(json_object_get(was, "metadata"), "resourceVersion");
+    assert_true(json_equal(now, was));
+}
+
+static void a_status_has_the_preconditions_of_an_update(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before;
+
+    put_status(f, "{\"status\":{}}", (struct store_request){0});
+    said_is(f, "404 ");
+    create_hpa(f);
+    put_status(f, "{\"status\":{\"currentReplicas\":1}}",
+               (struct store_request){0}); /* queued on it */
+    said_is(f, "201 200 ");
+    before = store_revision(f->store);
+    put_status(f, "{\"metadata\":{\"resourceVersion\":\"7\"},\"status\":{}}",
+               (struct store_request){0});
+    put_status(f, "{\"metadata\":{\"name\":\"b\"},\"status\":{}}", (struct store_request){0});
+    put_status(f, "{\"kind\":\"Pod\",\"status\":{}}", (struct store_request){0});
+    put_status(f, "[]", (struct store_request){0});
+    said_is(f, "409 400 400 400 ");
+    put_status(f, "{\"status\":{\"currentReplicas\":2}}", (struct store_request){.dry_run = true});
+    said_is(f, "200 ");
+    status_is(f, "{\"currentReplicas\":1}");
+    assert_true(store_revision(f->store) == before);
+}
+
+static void the_same_status_is_no_new_version_in_whatever_order(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before;
+
+    create_hpa(f);
+    put_status(f, "{\"status\":{\"currentReplicas\":1,\"desiredReplicas\":2}}",
+               (struct store_request){0});
+    said_is(f, "201 200 ");
+    before = store_revision(f->store);
+    put_status(f, "{\"status\":{\"desiredReplicas\":2,\"currentReplicas\":1}}",
+               (struct store_request){0});
+    said_is(f, "200 ");
+    assert_true(store_revision(f->store) == before);
+    put_status(f, "{\"status\":{\"desiredReplicas\":1,\"currentReplicas\":2}}",
+               (struct store_request){0});
+    said_is(f, "200 ");
+    assert_true(store_revision(f->store) > before);
+    status_is(f, "{\"desiredReplicas\":1,\"currentReplicas\":2}");
+}
+
 static void a_delete_with_another_uid_is_a_conflict(void **state)
 {
     struct fixture *f = *state;
@@ -396,6 +508,9 @@ int main(void)
         T(preconditions_are_held_against_what_is_queued),
         T(what_changes_nothing_is_no_new_version),
         T(a_dry_run_answers_and_stores_nothing),
+        T(a_status_is_replaced_and_nothing_else),
+        T(a_status_has_the_preconditions_of_an_update),
+        T(the_same_status_is_no_new_version_in_whatever_order),
         T(a_delete_with_another_uid_is_a_conflict),
         T(a_finalizer_keeps_the_object_until_it_is_taken_away),
         T(a_watch_sees_every_change_once_and_in_order_and_may_be_replayed),
