@@ -143,11 +143,10 @@ static int from_env(struct resolver *r, struct err *err)
     size_t i;
 
     json_array_foreach (json_object_get(r->spec, "env"), i, e) {
-        const char *own = json_text(e, "containerName", ""), *name = json_text(e, "name", ""),
-                   *value;
-        struct auth_env_options o = {
-            r->o->cluster, r->o->ns, r->o->scale_target,
-            *own ? own : json_text(r->o->scale_target, "envSourceContainerName", "")};
+        const char *name = json_text(e, "name", ""), *value;
+        /* as in KEDA, envSourceContainerName is nothing to it */
+        struct auth_env_options o = {r->o->cluster, r->o->ns, r->o->scale_target,
+                                     json_text(e, "containerName", "")};
         struct table env = TABLE_INIT;
         int code = auth_env(&o, r->a, &env, err);
 

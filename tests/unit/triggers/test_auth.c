@@ -365,6 +365,31 @@ static void keys_from_the_environment_take_what_they_name_and_no_more(void **sta
     auth_done(&a);
 }
 
+/* envSourceContainerName is for keys that end in FromEnv only. */
+static void parameters_from_the_environment_are_of_their_own_container(void **state)
+{
+    struct fake *f = *state;
+    AUTO_JSON json_t *trigger = json_pack("{s:s,s:{s:s},s:{s:s}}", "type", "prometheus", "metadata",
+                                          "queryFromEnv", "A", "authenticationRef", "name", "a");
+    AUTO_JSON json_t *target =
+        json_pack("{s:s,s:s}", "name", "web", "envSourceContainerName", "second");
+    struct auth_options o = {
+        .cluster = &f->cluster, .ns = STR("ns"), .trigger = trigger, .scale_target = target};
+    struct auth a = {0};
+    struct err err = ERR_INIT;
+
+    put_target(f, "[{'name':'first','env':[{'name':'A','value':'one'}]},"
+                  "{'name':'second','env':[{'name':'A','value':'two'}]},"
+                  "{'name':'third','env':[{'name':'A','value':'three'}]}]");
+    put_auth(f, "{'env':[{'parameter':'p','name':'A'},"
+                "{'parameter':'q','name':'A','containerName':'third'}]}");
+    assert_int_equal(auth_resolve(&o, &a, &err), 0);
+    assert_param(&a, "p", "one");
+    assert_param(&a, "q", "three");
+    assert_string_equal((char *)table_get(&a.env, STR("A")), "two");
+    auth_done(&a);
+}
+
 static void no_secret_is_left_in_a_text(void **state)
 {
     struct auth a = {0};
@@ -395,6 +420,7 @@ int main(void)
         T(sources_that_do_not_exist_here_are_refused),
         T(the_digest_changes_with_what_is_resolved_and_with_nothing_else),
         T(keys_from_the_environment_take_what_they_name_and_no_more),
+        T(parameters_from_the_environment_are_of_their_own_container),
         T(no_secret_is_left_in_a_text),
     };
 
