@@ -53,6 +53,7 @@ static bool read_hpa_health(struct hpa_look *l, struct keda_condition *ret)
 {
     AUTO_JSON json_t *status = NULL;
     const json_t *c;
+    const char *reason, *message;
 
     for (size_t i = l->d.n_conditions; i-- > 0;) {
         const struct decision_condition *d = &l->d.conditions[i];
@@ -62,8 +63,9 @@ static bool read_hpa_health(struct hpa_look *l, struct keda_condition *ret)
     }
     status = hpa_look_status(l);
     c = find_condition(json_object_get(status, "conditions"), "ScalingActive");
-    return keda_hpa_health(json_text(c, "status", NULL), json_text(c, "reason", ""),
-                           arena_strdup(&l->arena, str_of(json_text(c, "message", ""))), ret);
+    reason = arena_strdup(&l->arena, str_of(json_text(c, "reason", "")));
+    message = arena_strdup(&l->arena, str_of(json_text(c, "message", "")));
+    return keda_hpa_health(json_text(c, "status", NULL), reason, message, ret);
 }
 
 static void add(struct buf *b, const struct keda_condition *c)

@@ -72,40 +72,23 @@ static void write_key(struct buf *b, const char *key, bool is_first)
     buf_add_char(b, ':');
 }
 
-static void write_metadata(struct buf *b, const json_t *meta, struct spans *s)
+/* The object, or its metadata; notes where the member stands that changes. */
+static void write_members(struct buf *b, const json_t *o, bool is_metadata, struct spans *s)
 {
+    const char *changing = is_metadata ? "resourceVersion" : "status", *key;
     size_t from, i = 0;
-    const char *key;
     json_t *v;
 
     buf_add_char(b, '{');
-    json_members (meta, key, v) {
+    json_members (o, key, v) {
         write_key(b, key, i++ == 0);
         from = b->n;
-        json_write(b, v);
-        if (strcmp(key, "resourceVersion") == 0)
-            s->version = (struct span){from, b->n - from};
-    }
-    buf_add_char(b, '}');
-}
-
-static void write_object(struct buf *b, const json_t *tree, struct spans *s)
-{
-    size_t from, i = 0;
-    const char *key;
-    json_t *v;
-
-    buf_add_char(b, '{');
-    json_members (tree, key, v) {
-        write_key(b, key, i++ == 0);
-        from = b->n;
-        if (strcmp(key, "metadata") == 0) {
-            write_metadata(b, v, s);
-            continue;
-        }
-        json_write(b, v);
-        if (strcmp(key, "status") == 0)
-            s->status = (struct span){from, b->n - from};
+        if (!is_metadata && strcmp(key, "metadata") == 0)
+            write_members(b, v, true, s);
+        else
+            json_write(b, v);
+        if (strcmp(key, changing) == 0)
+            *(is_metadata ? &s->version : &s->status) = (struct span){from, b->n - from};
     }
     buf_add_char(b, '}');
 }
@@ -171,7 +154,7 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
 
     if (!json_is_object(meta) || text_at(meta, "name").n == 0)
         return err_set(err, ERR_BAD_INPUT, "metadata.name is missing");
-    write_object(&json, tree, &spans);
+    write_members(&json, tree, false, &spans);
     if (json.overflow) {
         buf_done(&json);
         return err_set(err, ERR_LIMIT, "the object is too large");
