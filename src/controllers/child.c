@@ -171,9 +171,14 @@ bool set_condition(json_t *conditions, const char *type, const char *status, con
 
 void write_status(struct pass *p, const struct object *o, const json_t *status)
 {
-    AUTO_JSON json_t *have = object_tree(o), *body = NULL;
+    AUTO_JSON json_t *body = NULL;
+    struct buf text = BUF_INIT;
+    bool is_there;
 
-    if (json_equal(json_object_get(have, "status"), status))
+    json_write(&text, status);
+    is_there = object_has_status(o, buf_str(&text), status);
+    buf_done(&text);
+    if (is_there)
         return;
     body = cluster_status_body(o, status);
     pass_write(p, &(struct cluster_write){.verb = CLUSTER_UPDATE,
