@@ -4,12 +4,11 @@
  * trigger lives (a Service is pointed elsewhere), so it is looked up again every second. */
 #include "triggers/external.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "kube/names.h"
+#include "triggers/home.h"
 #include "triggers/metric_name.h"
 #include "triggers/trigger_int.h"
 
@@ -20,6 +19,7 @@ struct external {
     char *address;
     json_t *sent; /* the metadata as the scaler gets it */
     bool uses_tls, is_insecure;
+    struct home home;
     struct loop_timer look;
     struct external_own *own;       /* one of the two, */
     struct external_remote *remote; /* or neither and why: */
@@ -64,22 +64,20 @@ static void set_name(struct trigger *t, const char *metric)
 
 /* --- whose scaler it is --- */
 
-static bool is_own(const struct external *x)
+static bool is_own(struct external *x)
 {
     const struct trigger_world *w = x->t.w;
-    struct net_addr a = {0};
     struct str host;
     uint16_t port;
-    char ip[64];
 
+    if (home_is_known(&x->home, w))
+        return x->home.is_ours;
     if (!w->scaler.len || !external_split_address(str_of(x->address), &host, &port))
-        return false;
+        return home_is_fixed(&x->home, false);
     if (str_is(host, "localhost"))
-        return port == net_addr_port(&w->scaler) && net_addr_is_loopback(&w->scaler);
-    snprintf(ip, sizeof(ip), "%.*s", (int)(host.n < 60 ? host.n : 60), host.p);
-    if (net_addr_set(&a, ip, port) < 0 && names_resolve(w->cluster, host, port, &a, NULL) < 0)
-        return false;
-    return net_addr_eq(&a, &w->scaler);
+        return home_is_fixed(&x->home,
+                             port == net_addr_port(&w->scaler) && net_addr_is_loopback(&w->scaler));
+    return home_look(&x->home, w, host, port, &w->scaler);
 }
 
 static void on_changed(void *arg)

@@ -4,14 +4,11 @@
  * API, else over HTTP. */
 #include "triggers/prometheus.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "kube/names.h"
-#include "triggers/hub_int.h"
 #include "triggers/prometheus_int.h"
 
 static const struct polled_ops poll_ops;
@@ -94,44 +91,18 @@ static int parse(struct trigger *t, const json_t *meta, struct err *err)
 
 /* --- where the query goes --- */
 
-/* Where the host leads to now; *ret_is_ip: and ever. */
-static struct net_addr resolve(struct cluster *c, const struct http_url *u, bool *ret_is_ip)
-{
-    struct net_addr a = {0};
-    char ip[64];
-
-    snprintf(ip, sizeof(ip), "%.*s", (int)(u->host.n < 60 ? u->host.n : 60), u->host.p);
-    *ret_is_ip = net_addr_set(&a, ip, u->port) == 0;
-    if (!*ret_is_ip && names_resolve(c, u->host, u->port, &a, NULL) < 0)
-        a.len = 0;
-    return a;
-}
-
-static bool is_ours(const struct trigger *t, const char *address, bool *ret_is_fixed)
-{
-    struct net_addr a;
-    struct http_url u;
-
-    *ret_is_fixed = true;
-    /* with a path of its own it is not our API */
-    if (!t->w->db || !http_url_split(str_of(address), &u) || u.is_tls ||
-        (u.target.n && !str_is(u.target, "/")))
-        return false;
-    a = resolve(t->w->cluster, &u, ret_is_fixed);
-    return net_addr_eq(&a, &t->w->web);
-}
-
-/* Asked several times a look. */
 static bool is_builtin(const struct trigger *t)
 {
     struct prometheus *p = (struct prometheus *)(uintptr_t)t;
-    bool is_fixed;
+    struct http_url u;
 
-    if (p->known == UINT64_MAX || (p->known && p->known == hub_names(t->w->hub)))
-        return p->is_ours;
-    p->is_ours = is_ours(t, p->p.address, &is_fixed);
-    p->known = is_fixed ? UINT64_MAX : t->w->hub ? hub_names(t->w->hub) : 0;
-    return p->is_ours;
+    if (home_is_known(&p->home, t->w))
+        return p->home.is_ours;
+    /* with a path of its own it is not our API */
+    if (!t->w->db || !http_url_split(str_of(p->p.address), &u) || u.is_tls ||
+        (u.target.n && !str_is(u.target, "/")))
+        return home_is_fixed(&p->home, false);
+    return home_look(&p->home, t->w, u.host, u.port, &t->w->web);
 }
 
 /* --- over HTTP --- */

@@ -2,6 +2,7 @@
 #ifndef FB_TRIGGERS_PROMETHEUS_INT_H
 #define FB_TRIGGERS_PROMETHEUS_INT_H
 
+#include "triggers/home.h"
 #include "triggers/poll.h"
 #include "triggers/prometheus.h"
 
@@ -12,9 +13,7 @@ struct prometheus {
     char *hidden;          /* the query, where t.query may not show it; NULL: that is it */
     char *extra;           /* "&namespace=..&k=v"; NULL: none */
     struct sample_watch *watch; /* built in; NULL: not asked yet */
-    /* Whether the address is our own, as hub_names was then; UINT64_MAX: for good; 0: not known. */
-    uint64_t known;
-    bool is_ours;
+    struct home home;
 };
 
 /* prometheus_builtin.c */
