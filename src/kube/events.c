@@ -9,6 +9,8 @@
 #include "kube/correlator.h"
 
 #define MESSAGE_MAX 1024 /* bytes, as events.k8s.io has it */
+#define NAME_MAX_BYTES 253
+#define SUFFIX_BYTES 17 /* of a name: "." and 16 digits */
 #define COMBINED "(combined from similar events): "
 
 static void on_created(void *arg, const struct object *now, const struct err *err)
@@ -47,6 +49,16 @@ static struct str cut(struct str s)
     return str_n(s.p, n);
 }
 
+/* The object's name, as far as the suffix leaves room, and the id. */
+static void event_name(char out[NAME_MAX_BYTES + 1], struct str name, uint64_t id)
+{
+    if (name.n > NAME_MAX_BYTES - SUFFIX_BYTES)
+        name.n = NAME_MAX_BYTES - SUFFIX_BYTES;
+    while (name.n > 0 && (name.p[name.n - 1] == '-' || name.p[name.n - 1] == '.'))
+        name.n--;
+    snprintf(out, NAME_MAX_BYTES + 1, "%.*s.%016llx", STR_ARG(name), (unsigned long long)id);
+}
+
 /* What was counted by a run before this one. */
 static int64_t stored_count(const struct object *event)
 {
@@ -74,7 +86,7 @@ void event_emit(struct cluster *c, const char *component, const struct object *a
 {
     struct str ns = about->ns.n ? about->ns : STR("default");
     const char *type_text = type == EVENT_WARNING ? "Warning" : "Normal";
-    char first[TIME_TEXT_MAX], last[TIME_TEXT_MAX], name[330];
+    char first[TIME_TEXT_MAX], last[TIME_TEXT_MAX], name[NAME_MAX_BYTES + 1];
     struct buf said = BUF_INIT, message = BUF_INIT;
     const struct object *was;
     struct observed *seen;
@@ -87,8 +99,7 @@ void event_emit(struct cluster *c, const char *component, const struct object *a
     va_end(ap);
     seen = observe(c, component, about, type_text, reason, buf_str(&said));
     buf_printf(&message, "%s%.*s", seen->is_combined ? COMBINED : "", STR_ARG(buf_str(&said)));
-    snprintf(name, sizeof(name), "%.*s.%016llx", STR_ARG(about->name),
-             (unsigned long long)seen->as.id);
+    event_name(name, about->name, seen->as.id);
     was = cluster_get(c, KIND_EVENT, ns, str_of(name));
     is_there = was || seen->as.is_pinned;
     if (seen->count == 0) {

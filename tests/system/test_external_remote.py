@@ -14,6 +14,7 @@ import pytest
 from conftest import wait_for
 from externalscaler import handler, message
 from test_external import create, deployment, ready, replicas, scaledobject
+from test_keda_metrics import scrape
 
 
 class Scaler:
@@ -157,6 +158,8 @@ def test_a_slow_scaler_blocks_nobody_else(web, scaler):
     wait_for("the other scales", lambda: replicas(web, "other") == 3, 10)
     message = wait_for("it is said", lambda: (lambda c: c["message"] if "DEADLINE" in c["message"] else None)(ready(web)), 15)
     assert "it has 3 s" in message and replicas(web) == 1
+    latency = {labels["scaledObject"]: v for labels, v in scrape(web)[1]["keda_scaler_metrics_latency_seconds"]}
+    assert latency["other"] < 1 < 2.9 < latency["web"] < 5, latency
     other.stop()
 
 

@@ -209,6 +209,22 @@ static void a_new_run_goes_on_counting(void **state)
     assert_int_equal(events(f), 10);
 }
 
+static void an_object_with_the_longest_name_has_events_too(void **state)
+{
+    struct fixture *f = *state;
+    char name[254];
+
+    memset(name, 'n', 253);
+    name[253] = '\0';
+    memcpy(name + 233, "a.b--c", 6); /* what an event's own suffix leaves room for ends in "b--" */
+    put(f, KIND_CONFIGMAP,
+        json_pack("{s:{s:s,s:s}}", "metadata", "name", name, "namespace", "default"));
+    event_emit(f->c, "tester", cluster_get(f->c, KIND_CONFIGMAP, STR("default"), str_of(name)),
+               EVENT_NORMAL, "Long", "name");
+    loop_run_for(f->loop, 10);
+    events_are(f, "Long 1 name|");
+}
+
 static void long_messages_are_cut_in_whole_characters(void **state)
 {
     struct fixture *f = *state;
@@ -233,6 +249,7 @@ int main(void)
         T(an_event_expires_an_hour_after_it_was_last_counted),
         T(an_event_that_somebody_deleted_comes_back_with_its_count),
         T(a_new_run_goes_on_counting),
+        T(an_object_with_the_longest_name_has_events_too),
         T(long_messages_are_cut_in_whole_characters),
     };
 
