@@ -216,7 +216,7 @@ static void an_object_with_the_longest_name_has_events_too(void **state)
 
     memset(name, 'n', 253);
     name[253] = '\0';
-    memcpy(name + 233, "a.b--c", 6); /* what an event's own suffix leaves room for ends in "b--" */
+    memcpy(name + 231, "a.b--c", 6); /* what an event's own suffix leaves room for ends in "b--" */
     put(f, KIND_CONFIGMAP,
         json_pack("{s:{s:s,s:s}}", "metadata", "name", name, "namespace", "default"));
     event_emit(f->c, "tester", cluster_get(f->c, KIND_CONFIGMAP, STR("default"), str_of(name)),
