@@ -381,6 +381,7 @@ static void feed_tunnel(struct conn *c, struct str bytes)
         if (t->status) {
             h1_next(&t->answer);
             h1_expect_no_body(&t->answer);
+            t->status = 0;
         }
         r = h1_feed(&t->answer, bytes, &used, &bad, &err);
         bytes = str_skip(bytes, used);
@@ -393,9 +394,10 @@ static void feed_tunnel(struct conn *c, struct str bytes)
         die(c, ERR_UNAVAILABLE, text);
     } else if (t->status >= 200) {
         end_tunnel(c);
-        begin(c);
         if (bytes.n) /* nobody of this world speaks before the client does */
             die(c, ERR_UNAVAILABLE, "the peer spoke before it was asked");
+        else
+            begin(c);
     }
 }
 
