@@ -145,9 +145,9 @@ static void add_empty(struct trigger_hub *h, struct buf *out)
          "Answers without any series.");
     list_each (it, hub_triggers(h)) {
         const struct trigger *t = hub_trigger(it);
-        struct poll_counts c = counts_of(t);
+        uint64_t n = t->n_empty + counts_of(t).n_empty;
 
-        if (!c.n_empty)
+        if (!n)
             continue;
         buf_add_cstr(out, "keda_scaler_empty_upstream_responses_total{");
         add_label(out, "namespace", t->ns);
@@ -157,7 +157,7 @@ static void add_empty(struct trigger_hub *h, struct buf *out)
         add_label(out, "resourceType", "scaledobject");
         add_label(out, "ignoreNullValues", polled_of(t)->ignores_null ? "true" : "false");
         end_labels(out);
-        buf_printf(out, " %llu\n", (unsigned long long)c.n_empty);
+        buf_printf(out, " %llu\n", (unsigned long long)n);
     }
 }
 

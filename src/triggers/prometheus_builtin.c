@@ -35,7 +35,7 @@ static void look_for_others(void *arg, struct series *s)
                  STR_ARG(d));
 }
 
-static void sum_up(const struct prometheus *p, const struct promql_result *r,
+static void sum_up(struct prometheus *p, const struct promql_result *r,
                    const struct trigger_target *target, struct decision_metric *m)
 {
     double sum = 0;
@@ -46,6 +46,7 @@ static void sum_up(const struct prometheus *p, const struct promql_result *r,
         trigger_unknown(m, "the query yields neither a scalar nor an instant vector");
         return;
     } else if (r->n == 0) {
+        p->p.t.n_empty++;
         if (promql_may_be_empty(p->parsed) || target->ready == 0) {
             m->state = METRIC_EMPTY;
             m->value = 0;

@@ -66,7 +66,9 @@ struct trigger {
     /* by parse: */
     char *query; /* what texts call it by; no secret; freed, unless done makes it NULL */
     double threshold, activation;
-    int64_t took_ns; /* the last look at its value, of those that are found in place; 0: none yet */
+    /* Of those whose value is found in place: */
+    int64_t took_ns;  /* the last look; 0: none yet */
+    uint64_t n_empty; /* looks that found no series */
 };
 
 extern const struct trigger_type trigger_prometheus, trigger_cron, trigger_workload, trigger_cpu,

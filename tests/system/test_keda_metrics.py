@@ -89,12 +89,13 @@ def busy(flyball):
 
     own = {"type": "prometheus", "metadata": {"serverAddress": "http://prometheus.istio-system.svc:9090",
                                               "query": "vector(2)", "threshold": "5"}}
+    nothing = {"type": "prometheus", "metadata": {**own["metadata"], "query": "no_such_series"}}
     cron = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 0 1 1 *", "end": "0 1 1 1 *", "desiredReplicas": "1"}}
     cpu = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "50"}}
     create(flyball, deployment("a"), deployment("b"),
            {"apiVersion": "keda.sh/v1alpha1", "kind": "TriggerAuthentication", "metadata": {"name": "t"}, "spec": {}},
            {"apiVersion": "keda.sh/v1alpha1", "kind": "ClusterTriggerAuthentication", "metadata": {"name": "t"}, "spec": {}},
-           scaledobject("a", prometheus("good", "mine"), prometheus("empty"), prometheus("fails"), own, cron, cpu),
+           scaledobject("a", prometheus("good", "mine"), prometheus("empty"), prometheus("fails"), own, cron, cpu, nothing),
            scaledobject("b", prometheus("good", "x"), advanced={"scalingModifiers": {"formula": "x * 2", "target": "5"}}))
     refused = scaledobject("c", prometheus("good"), scaleTargetRef={"name": "a"})
     assert "denied" in flyball.kubectl("create", "-f", "-", stdin=yaml.safe_dump(refused), check=False).stderr
@@ -121,7 +122,11 @@ def test_what_they_say(busy):
     # nobody is asked, and yet it takes its time; of cpu nothing is fetched
     found = {labels["triggerIndex"]: v for labels, v in scrape(busy)[1]["keda_scaler_metrics_latency_seconds"]
              if labels["scaledObject"] == "a"}
-    assert set(found) == set("01234") and all(0 < v < 3 for v in found.values()), found
+    assert set(found) == set("012346") and all(0 < v < 3 for v in found.values()), found
+    # a server's empty answers, and looks that found nothing here
+    for metric in ("s1-prometheus", "s6-prometheus"):
+        assert value(busy, "keda_scaler_empty_upstream_responses_total", scaledResource="a", metricName=metric) >= 1
+    assert value(busy, "keda_scaler_empty_upstream_responses_total", scaledResource="a", metricName="s3-prometheus") is None
     for name in "ab":
         assert 0 <= value(busy, "keda_internal_scale_loop_latency_seconds", resource=name, type="scaledobject") < 1
     for suffix in ("validations_total", "validation_total"):
@@ -133,7 +138,7 @@ def test_what_they_say(busy):
             ({"namespace": "default", "action": "create", "reason": "other-scaled-object"}, 1)]
     busy.kubectl("patch", "scaledobject", "a", "--type=merge", "-p", '{"spec":{"maxReplicaCount":7}}')
     assert value(busy, "keda_webhook_scaled_object_validations_total", action="update") == 1
-    wait_for("registered", lambda: value(busy, "keda_trigger_registered_total", type="prometheus") == 5, 5)
+    wait_for("registered", lambda: value(busy, "keda_trigger_registered_total", type="prometheus") == 6, 5)
     assert value(busy, "keda_trigger_registered_total", type="cpu") == 1
     for kind in ("trigger_authentication", "cluster_trigger_authentication"):
         assert value(busy, "keda_resource_registered_total", type=kind, namespace="default") == 1
