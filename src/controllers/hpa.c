@@ -23,7 +23,7 @@ struct autoscaler {
     char *uid, *ns, *name, *target;
     struct hpa_run run;
     struct loop_timer tick;
-    int64_t looked_ms;
+    int64_t looked_ms; /* mono; far back: never */
 };
 
 static void look(struct autoscaler *a, int64_t now)
@@ -33,7 +33,7 @@ static void look(struct autoscaler *a, int64_t now)
 
     if (!o || o->deleting_ms || !(l = hpa_look_begin(&a->run, o, now)))
         return;
-    a->looked_ms = now;
+    a->looked_ms = l->scene.mono_ms;
     hpa_values_read(l, a->c->d.db);
     l->scene.settle_ms = a->c->d.sync_period_ms ? 0 : HPA_SETTLE_MS;
     l->scene.may_look_again = l->ready > 1 && a->c->d.sync_period_ms == 0;
@@ -58,11 +58,11 @@ static void on_round(void *arg, int64_t round_ms, bool complete)
 static void on_tick(void *arg)
 {
     struct autoscaler *a = arg;
-    int64_t now = loop_wall_ms(a->c->d.cluster->loop),
-            period = a->c->d.sync_period_ms ? a->c->d.sync_period_ms : TICK_MS;
+    struct loop *loop = a->c->d.cluster->loop;
+    int64_t period = a->c->d.sync_period_ms ? a->c->d.sync_period_ms : TICK_MS;
 
-    if (now - a->looked_ms >= period / 2)
-        look(a, now);
+    if (loop_mono_ns(loop) / 1000000 - a->looked_ms >= period / 2)
+        look(a, loop_wall_ms(loop));
     loop_timer_start(&a->tick, period);
 }
 
@@ -88,6 +88,7 @@ static void new_autoscaler(struct hpa_controller *c, const struct object *o, con
     a->ns = str_dup(o->ns);
     a->name = str_dup(o->name);
     a->target = mem_strdup(target);
+    a->looked_ms = INT64_MIN / 2;
     hpa_run_init(&a->run, c->d.cluster, c->d.book, "HorizontalPodAutoscaler", str_of(a->ns),
                  str_of(a->name));
     loop_timer_init(&a->tick, c->d.cluster->loop, on_tick, a);

@@ -157,8 +157,8 @@ static void check_rivals(struct hpa_look *l)
     struct hpa_run *r = l->run;
     struct rivals x = {.run = r};
 
-    if (r->selector_ms == 0 || l->scene.now_ms - r->selector_ms >= SELECTOR_MS) {
-        r->selector_ms = l->scene.now_ms;
+    if (r->selector_ms == 0 || l->scene.mono_ms - r->selector_ms >= SELECTOR_MS) {
+        r->selector_ms = l->scene.mono_ms;
         cluster_each(r->cluster, KIND_POD, l->ns, r->selector, ask_for_rival, &x);
         free(r->ambiguous);
         r->ambiguous = x.found ? mem_printf("pods by this HPA's selector are also selected by HPA "
@@ -284,6 +284,7 @@ static void read_told(struct hpa_run *r, const struct object *hpa)
     hpa_told_read(status, &r->told);
     json_decref(status);
     r->told_rv = hpa->rv;
+    r->named = 0;
 }
 
 struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now)
@@ -351,22 +352,23 @@ static void emit_events(struct hpa_look *l)
     struct hpa_run *r = l->run;
     const struct decision *d = &l->d;
     uint64_t events = events_of(d);
+    int64_t now = l->scene.mono_ms;
     bool is_old = r->has_last && events == r->events;
 
     r->events = events;
     if (!d->has_failed)
         r->failing_ms = 0;
     else if (r->failing_ms == 0)
-        r->failing_ms = d->at_ms;
-    if (d->n_events == 0 || (is_old && d->at_ms - r->events_ms < STATUS_MS))
+        r->failing_ms = now;
+    if (d->n_events == 0 || (is_old && now - r->events_ms < STATUS_MS))
         return;
     for (size_t i = 0; i < d->n_events; i++)
-        if (!d->events[i].is_warning || d->at_ms - r->failing_ms >= SHOWN_MS)
+        if (!d->events[i].is_warning || now - r->failing_ms >= SHOWN_MS)
             event_emit(r->cluster, HPA_COMPONENT, l->hpa,
                        d->events[i].is_warning ? EVENT_WARNING : EVENT_NORMAL, d->events[i].reason,
                        "%s", d->events[i].message);
-    if (!d->has_failed || d->at_ms - r->failing_ms >= SHOWN_MS)
-        r->events_ms = d->at_ms;
+    if (!d->has_failed || now - r->failing_ms >= SHOWN_MS)
+        r->events_ms = now;
 }
 
 /* The object as the cluster has it now: a scale was written since the look began. */
@@ -390,20 +392,23 @@ static void write_status_of(struct hpa_look *l)
 {
     const struct decision *d = &l->d;
     struct hpa_run *r = l->run;
-    int64_t age = d->at_ms - r->status_ms;
+    int64_t now = l->scene.mono_ms, age = now - r->status_ms;
     const struct object *o;
     json_t *status;
 
     if (age < STATUS_MS && !hpa_status_matters(&r->told, d) &&
-        (age < SHOWN_MS || !hpa_book_may_tell(r->book, d->at_ms)))
+        (age < SHOWN_MS || !hpa_book_may_tell(r->book, now)))
         return;
     if (!(o = hpa_now(l)))
         return;
-    status = hpa_status_of(o, status_newest(&r->status, o), d);
+    status = hpa_status_of(o, status_newest(&r->status, o),
+                           status_is_ours(&r->status, o) ? r->named : 0, d);
+    if (d->has_metrics)
+        r->named = o->generation;
     hpa_told_read(status, &r->told);
     r->told_rv = 0;
     if (status_say(&r->status, o, status))
-        r->status_ms = d->at_ms;
+        r->status_ms = now;
 }
 
 /* Looks come with the rounds, or with a clock: as far apart as the last two. */

@@ -46,7 +46,8 @@ struct hpa_run {
     struct status_writer status; /* of the HPA */
     struct hpa_told told;        /* by the newest status: ours, or as read from version told_rv */
     uint64_t told_rv;
-    int64_t status_ms, events_ms, failing_ms, selector_ms;
+    int64_t named; /* the generation that named the metrics of our newest status; 0: none */
+    int64_t status_ms, events_ms, failing_ms, selector_ms; /* mono */
     /* The specification of hpa, and what it scales. Its tree is kept only where values are looked
      * for by it. */
     struct arena spec_arena;

@@ -59,11 +59,12 @@ static json_t *identity(const json_t *list, size_t i, enum hpa_metric_type type)
     return out;
 }
 
-/* The specification is decoded only where the status before does not name its metrics. */
+/* The specification is decoded only where the status before does not name its metrics. What others
+ * have written there names nothing. */
 struct naming {
     const struct object *hpa;
     json_t *spec;      /* spec.metrics; NULL: not read yet */
-    const json_t *was; /* status.currentMetrics of this generation; else NULL */
+    const json_t *was; /* status.currentMetrics, named by this generation; else NULL */
 };
 
 static json_t *name_of(struct naming *n, size_t i, enum hpa_metric_type type)
@@ -93,12 +94,13 @@ static json_t *metric_status(struct naming *n, size_t i, const struct decision_m
     return json_pack("{s:s,s:o}", "type", types[m->type].type, types[m->type].member, out);
 }
 
-static json_t *metrics_status(const struct object *hpa, const json_t *was, const struct decision *d)
+static json_t *metrics_status(const struct object *hpa, const json_t *was, int64_t named,
+                              const struct decision *d)
 {
     struct naming n = {.hpa = hpa};
     json_t *list = json_array();
 
-    if (hpa->generation && json_int(was, "observedGeneration", 0) == hpa->generation)
+    if (hpa->generation && hpa->generation == named)
         n.was = json_object_get(was, "currentMetrics");
     for (size_t i = 0; i < d->n; i++)
         json_array_append_new(list, metric_status(&n, i, &d->metrics[i]));
@@ -167,18 +169,24 @@ bool hpa_status_matters(const struct hpa_told *t, const struct decision *d)
     return t->current != d->current || t->desired != d->desired || d->is_rescale;
 }
 
-json_t *hpa_status_of(const struct object *hpa, json_t *was, const struct decision *d)
+json_t *hpa_status_of(const struct object *hpa, json_t *was, int64_t named,
+                      const struct decision *d)
 {
-    json_t *status = was ? was : json_object(), *list = json_object_get(status, "conditions");
+    json_t *status = was, *list;
     char time[TIME_TEXT_MAX];
 
-    if (!list) {
+    if (!json_is_object(status)) { /* anybody may write anything there */
+        json_decref(status);
+        status = json_object();
+    }
+    list = json_object_get(status, "conditions");
+    if (!json_is_array(list)) {
         list = json_array();
         json_object_set_new(status, "conditions", list);
     }
     set_conditions(list, d);
     if (d->has_metrics)
-        json_object_set_new(status, "currentMetrics", metrics_status(hpa, status, d));
+        json_object_set_new(status, "currentMetrics", metrics_status(hpa, status, named, d));
     json_object_set_new(status, "observedGeneration",
                         json_integer(hpa->generation ? hpa->generation : 1));
     json_object_set_new(status, "currentReplicas", json_integer(d->current));

@@ -17,7 +17,9 @@ bool hpa_told_was_scaled_to_zero(const struct hpa_told *t);
  * numbers and times moved. */
 bool hpa_status_matters(const struct hpa_told *t, const struct decision *d);
 /* The status of the HPA after the decision. was: the one before it, which it is made from; may be
- * NULL. */
-json_t *hpa_status_of(const struct object *hpa, json_t *was, const struct decision *d);
+ * NULL. named: the generation of the HPA that its metrics were named by, as far as we have said
+ * them ourselves; else 0. */
+json_t *hpa_status_of(const struct object *hpa, json_t *was, int64_t named,
+                      const struct decision *d);
 
 #endif

@@ -101,7 +101,8 @@ static int start(struct sim *s, struct err *err)
     sim_node_start(s);
     sim_traffic_start(s);
     isvc_bootstrap(s->cluster, NULL);
-    s->controllers = controllers_new(&(struct scaledobject_deps){&s->world, s->rounds});
+    s->controllers = controllers_new(&(struct scaledobject_deps){
+        .world = &s->world, .rounds = s->rounds, .sync_period_ms = s->o.sync_period_ms});
     return 0;
 }
 
