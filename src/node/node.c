@@ -20,15 +20,24 @@
 
 /* --- this node's object --- */
 
-static json_t *node_condition(const char *type, bool ok, const char *reason, const char *message,
-                              const char *now)
+/* Holds since it first did: a heartbeat is no transition, nor is a restart of flyball. was: the
+ * node's status as it is stored; may be NULL. */
+static json_t *node_condition(const json_t *was, const char *type, const char *reason,
+                              const char *message, const char *now)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "type", type, "status", ok ? "True" : "False",
-                     "reason", reason, "message", message, "lastHeartbeatTime", now,
-                     "lastTransitionTime", now);
+    const char *since = now;
+    const json_t *c;
+    size_t i;
+
+    json_array_foreach (json_object_get(was, "conditions"), i, c) {
+        if (strcmp(json_text(c, "type", ""), type) == 0)
+            since = json_text(c, "lastTransitionTime", now);
+    }
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "type", type, "status", "True", "reason", reason,
+                     "message", message, "lastHeartbeatTime", now, "lastTransitionTime", since);
 }
 
-static json_t *node_object(struct node *n)
+static json_t *node_object(struct node *n, const json_t *was)
 {
     struct utsname u;
     char now[TIME_TEXT_MAX];
@@ -46,8 +55,8 @@ static json_t *node_object(struct node *n)
         "apiVersion", "v1", "kind", "Node", "metadata", "name", n->hostname, "labels",
         "kubernetes.io/hostname", n->hostname, "kubernetes.io/os", "linux", "status", "allocatable",
         capacity, "capacity", capacity, "conditions",
-        node_condition("Ready", true, "KubeletReady", "pods run as local processes", now),
-        node_condition("Overcommit", true, "NothingIsScheduledByResources",
+        node_condition(was, "Ready", "KubeletReady", "pods run as local processes", now),
+        node_condition(was, "Overcommit", "NothingIsScheduledByResources",
                        "requests are not summed up: pods may ask for more than there is", now),
         "addresses", "type", "InternalIP", "address", "127.0.0.1", "type", "Hostname", "address",
         n->hostname, "nodeInfo", "kubeletVersion", "v1.33.0+flyball", "osImage", "this machine",
@@ -64,8 +73,11 @@ static void ignore(void *arg, const struct object *now, const struct err *err)
 
 static void write_node(struct node *n)
 {
-    AUTO_JSON json_t *o = node_object(n);
-    bool exists = cluster_get(n->o.cluster, KIND_NODE, STR_NONE, str_of(n->hostname)) != NULL;
+    const struct object *stored =
+        cluster_get(n->o.cluster, KIND_NODE, STR_NONE, str_of(n->hostname));
+    AUTO_JSON json_t *was = stored ? object_status(stored) : NULL;
+    AUTO_JSON json_t *o = node_object(n, was);
+    bool exists = stored != NULL;
 
     cluster_write(n->o.cluster,
                   &(struct cluster_write){.verb = exists ? CLUSTER_UPDATE : CLUSTER_CREATE,

@@ -7,6 +7,7 @@ import pathlib
 import re
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -108,6 +109,20 @@ def test_ready_means_that_the_first_objects_are_stored(flyball_factory):
     assert len([1 for kind, _, _ in stored if kind == "nodes"]) == 1, stored
     f.start()
     f.kubectl("create", "configmap", "works")
+
+
+def node_conditions(f):
+    (node,) = f.get("nodes")["items"]
+    return {c["type"]: (c["lastHeartbeatTime"], c["lastTransitionTime"]) for c in node["status"]["conditions"]}
+
+
+def test_a_heartbeat_and_a_restart_are_no_transitions_of_the_node(flyball):
+    before = node_conditions(flyball)
+    wait_for("another second", lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) > max(before.values())[0], 5)
+    flyball.stop()
+    flyball.start()
+    after = wait_for("a heartbeat", lambda: (now := node_conditions(flyball))["Ready"][0] > before["Ready"][0] and now, 10)
+    assert {k: v[1] for k, v in after.items()} == {k: v[1] for k, v in before.items()}
 
 
 def test_a_newer_data_directory_is_refused_and_left_alone(flyball):
