@@ -112,7 +112,7 @@ static void add_volumes(json_t *spec, const json_t *set)
 json_t *sts_pod_of(const struct object *o, const json_t *set, const json_t *template,
                    const char *revision, int64_t ordinal)
 {
-    json_t *meta = json_object_get(template, "metadata")
+    json_t *meta = json_is_object(json_object_get(template, "metadata"))
                        ? json_deep_copy(json_object_get(template, "metadata"))
                        : json_object(),
            *spec = json_deep_copy(json_object_get(template, "spec")), *labels;

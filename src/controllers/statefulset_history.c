@@ -130,10 +130,13 @@ void sts_history_read(struct sts_history *h, struct pass *p, const struct object
     if (same && same->number != newest)
         make_newest(p, same, newest + 1);
     for (size_t i = 0; i < h->n; i++) {
-        if (!str_is(h->items[i].o->name, current))
+        const json_t *template = json_at(h->items[i].tree, "data.spec.template");
+
+        /* anybody may write a revision: one that is no template is none */
+        if (!str_is(h->items[i].o->name, current) || !json_is_object(json_at(template, "spec")))
             continue;
         h->current = mem_strdup(current);
-        h->current_template = json_at(h->items[i].tree, "data.spec.template");
+        h->current_template = template;
     }
     if (!h->current)
         h->current = mem_strdup(h->update);

@@ -26,8 +26,8 @@ struct rounds_options {
 
 struct rounds *rounds_new(const struct rounds_options *o);
 void rounds_free(struct rounds *r);
-/* fn after each round of the Deployment; complete: no target that worked within the last 10 s is
- * missing from it. */
+/* fn after each round of the workload (by its name: a Deployment and a StatefulSet of one name
+ * share their rounds); complete: no target that worked within the last 10 s is missing from it. */
 typedef void rounds_fn(void *arg, int64_t round_ms, bool complete);
 void rounds_subscribe(struct rounds *r, struct str ns, struct str workload, rounds_fn *fn,
                       void *arg);

@@ -45,6 +45,10 @@ def names(f):
     return sorted(p["metadata"]["name"] for p in f.pods())
 
 
+def uids(f):
+    return {p["metadata"]["name"]: p["metadata"]["uid"] for p in f.pods()}
+
+
 def versions(f):
     return {p["metadata"]["name"]: p["spec"]["containers"][0]["env"][0]["value"] for p in f.pods()}
 
@@ -134,10 +138,11 @@ def test_a_pod_that_is_deleted_or_has_ended_comes_back_under_its_name(flyball):
     f = flyball
     apply(f, sts(replicas=2))
     settled(f, 2)
-    was = f.get("pod", "web-0")["metadata"]["uid"]
-    f.kubectl("delete", "pod", "web-0")
+    was = uids(f)
+    f.kubectl("delete", "pod", "web-0", "--wait=false")  # newer kubectls may wait for the next one to go
+    wait_for("it is another one", lambda: uids(f)["web-0"] != was["web-0"])
     settled(f, 2)
-    assert f.get("pod", "web-0")["metadata"]["uid"] != was
+    assert uids(f)["web-1"] == was["web-1"]
 
 
 def test_min_ready_seconds_hold_the_next_one_back(flyball):
@@ -185,8 +190,9 @@ def test_what_is_below_the_partition_stays_and_comes_back_as_it_was(flyball):
     wait_for("one is new", lambda: versions(f) == {"web-0": "1", "web-1": "1", "web-2": "2"})
     assert "partitioned roll out complete: 1 new pods" in f.kubectl("rollout", "status", "sts/web", "--timeout=20s").stdout
     wait_for("counts", lambda: (status(f).get("currentReplicas"), status(f).get("updatedReplicas")) == (2, 1))
-    f.kubectl("delete", "pod", "web-0", "web-2")
-    wait_for("both are back", lambda: status(f).get("readyReplicas") == 3)
+    was = uids(f)
+    f.kubectl("delete", "pod", "web-0", "web-2", "--wait=false")
+    wait_for("both are back", lambda: status(f).get("readyReplicas") == 3 and len(set(uids(f).items()) - set(was.items())) == 2)
     assert versions(f) == {"web-0": "1", "web-1": "1", "web-2": "2"}
     update["updateStrategy"]["rollingUpdate"]["partition"] = 0
     apply(f, sts(version="2", **update))
@@ -201,7 +207,7 @@ def test_on_delete_leaves_it_to_the_user(flyball):
     apply(f, sts(replicas=2, version="2", updateStrategy={"type": "OnDelete"}))
     wait_for("a new revision", lambda: status(f)["updateRevision"] != status(f)["currentRevision"])
     assert set(versions(f).values()) == {"1"}
-    f.kubectl("delete", "pod", "web-0")
+    f.kubectl("delete", "pod", "web-0", "--wait=false")
     wait_for("that one is new", lambda: versions(f) == {"web-0": "2", "web-1": "1"})
 
 
@@ -231,24 +237,24 @@ def test_orphans_are_taken_over_as_they_are(flyball):
     f = flyball
     apply(f, sts(replicas=2))
     settled(f, 2)
-    was = {p["metadata"]["name"]: p["metadata"]["uid"] for p in f.pods()}
+    was = uids(f)
     f.kubectl("delete", "sts", "web", "--cascade=orphan")
     assert all("ownerReferences" not in p["metadata"] for p in f.pods())
     apply(f, sts(replicas=2))
     settled(f, 2)
-    assert {p["metadata"]["name"]: p["metadata"]["uid"] for p in f.pods()} == was
+    assert uids(f) == was
 
 
 def test_a_kill_changes_nothing(flyball):
     f = flyball
     apply(f, sts(replicas=2))
     settled(f, 2)
-    was = {p["metadata"]["name"]: p["metadata"]["uid"] for p in f.pods()}
+    was = uids(f)
     revision = status(f)["currentRevision"]
     f.kill()
     f.start()
     settled(f, 2)
-    assert {p["metadata"]["name"]: p["metadata"]["uid"] for p in f.pods()} == was
+    assert uids(f) == was
     assert status(f)["currentRevision"] == revision
 
 
@@ -450,7 +456,8 @@ def test_a_limitrange_gives_what_pods_lack_and_refuses_what_is_too_much(flyball)
     assert pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"] == \
         "LimitRanger plugin set: memory request for container main; memory limit for container main"
     settled(f, 1)  # and the template is still what was written: there is nothing to roll out
-    r = f.kubectl("run", "big", "--image=local/x", "--limits=memory=2Gi", "--command", "--", "sleep", "9", check=False)
+    r = apply(f, json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "big"}, "spec": {"containers": [
+        {"name": "main", "image": "local/x", "resources": {"limits": {"memory": "2Gi"}}}]}}), check=False)
     assert r.returncode != 0
     assert 'pods "big" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi' in r.stderr
 

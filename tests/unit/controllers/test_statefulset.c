@@ -375,6 +375,37 @@ static void a_pod_is_of_its_set(void **state)
     object_unref(o);
 }
 
+/* A revision is an object that anybody may write. */
+static void a_template_of_any_shape_makes_a_pod_or_is_refused_later(void **state)
+{
+    static const char *const templates[] = {
+        "{metadata: x, spec: {}}",
+        "{metadata: [], spec: {volumes: x}}",
+        "{metadata: {labels: [1]}, spec: {volumes: [x, {name: 1}]}}",
+        "{spec: {containers: 3}}",
+    };
+    AUTO_JSON json_t *set = NULL;
+    struct object *o = NULL;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(yaml_parse(STR("{metadata: {name: web, namespace: d, uid: u}, spec: "
+                                    "{volumeClaimTemplates: [x, {metadata: {name: data}}]}}"),
+                                &set, &err),
+                     0);
+    assert_int_equal(object_new(kind_of(KIND_STATEFULSET), set, &o, &err), 0);
+    for (size_t i = 0; i < ARRAY_LEN(templates); i++) {
+        AUTO_JSON json_t *template = NULL, *pod = NULL;
+
+        assert_int_equal(yaml_parse(str_of(templates[i]), &template, &err), 0);
+        pod = sts_pod_of(o, set, template, "web-bb", 0);
+        assert_string_equal(json_text(pod, "metadata.name", ""), "web-0");
+        assert_string_equal(json_text(pod, "metadata.labels.app", "none"), "none");
+        assert_string_equal(json_text(pod, "spec.hostname", ""), "web-0");
+    }
+    object_unref(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +414,7 @@ int main(void)
         cmocka_unit_test(any_life_ends_as_it_should),
         cmocka_unit_test(names_give_ordinals),
         cmocka_unit_test(a_pod_is_of_its_set),
+        cmocka_unit_test(a_template_of_any_shape_makes_a_pod_or_is_refused_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,12 +221,31 @@ static void wrong_ranges_are_refused(void **state)
     }
 }
 
+static void a_limit_that_is_given_holds_for_the_request_that_is_there(void **state)
+{
+    AUTO_JSON json_t *pod = read("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: d}, "
+                                 "spec: {containers: [{name: c, image: i, resources: {requests: "
+                                 "{cpu: '1'}}}]}}"),
+                     *limits = read("[{type: Container, default: {cpu: 500m}}]");
+    struct denial d = {0};
+
+    (void)state;
+    limit_range_default(limits, pod);
+    assert_true(admit(NULL, kind_of(KIND_POD), ADMIT_CREATE, pod, NULL, FIELDS_STRICT, &d) < 0);
+    assert_int_equal(d.fields.n, 1);
+    assert_string_equal(d.fields.items[0].field, "spec.containers[0].resources.requests");
+    assert_string_equal(d.fields.items[0].message,
+                        "Invalid value: \"1\": must be less than or equal to cpu limit of 500m");
+    denial_done(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_go_to_containers_that_lack_them),
         cmocka_unit_test(init_containers_get_theirs_too),
         cmocka_unit_test(constraints_are_told_in_kubernetes_words),
+        cmocka_unit_test(a_limit_that_is_given_holds_for_the_request_that_is_there),
         cmocka_unit_test(what_is_missing_comes_from_max_and_min),
         cmocka_unit_test(wrong_ranges_are_refused),
     };
