@@ -169,6 +169,17 @@ bool set_condition(json_t *conditions, const char *type, const char *status, con
     return changed;
 }
 
+json_t *sound_status(json_t *status)
+{
+    if (!json_is_object(status)) {
+        json_decref(status);
+        status = json_object();
+    }
+    if (!json_is_array(json_object_get(status, "conditions")))
+        json_object_set_new(status, "conditions", json_array());
+    return status;
+}
+
 void write_status(struct pass *p, const struct object *o, const json_t *status)
 {
     AUTO_JSON json_t *body = NULL;

@@ -29,6 +29,9 @@ void remove_child(struct pass *p, enum kind_id kind, struct str ns, struct str n
 bool set_condition(json_t *conditions, const char *type, const char *status, const char *reason,
                    const char *message, int64_t now_ms, const char *time_key);
 const json_t *find_condition(const json_t *object_or_list, const char *type);
+/* A status to change, taken (NULL: there is none yet): an object with a list of conditions,
+ * whatever it was; anybody who may write a status may write anything there. */
+json_t *sound_status(json_t *status);
 /* Writes the status if it differs from the stored one. */
 void write_status(struct pass *p, const struct object *o, const json_t *status);
 

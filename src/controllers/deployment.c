@@ -274,9 +274,8 @@ static void set(json_t *list, const char *type, bool ok, const char *reason, con
 /* Progressing (with its deadline), Available. */
 static void conditions(struct view *v, json_t *status)
 {
-    json_t *list = json_at(v->d, "status.conditions")
-                       ? json_deep_copy(json_at(v->d, "status.conditions"))
-                       : json_array();
+    AUTO_JSON json_t *had = sound_status(json_deep_copy(json_object_get(v->d, "status")));
+    json_t *list = json_object_get(had, "conditions");
     int64_t now = pass_now_ms(v->p),
             unavailable = bound(json_at(v->d, "spec.strategy.rollingUpdate.maxUnavailable"),
                                 v->wanted, false);
@@ -315,7 +314,7 @@ static void conditions(struct view *v, json_t *status)
         set(list, "Progressing", true, "ReplicaSetUpdated", text, now);
         pass_requeue_after(v->p, since + deadline - now + 1000);
     }
-    json_object_set_new(status, "conditions", list);
+    json_object_set(status, "conditions", list);
 }
 
 static void put_count(json_t *o, const char *key, int64_t n)

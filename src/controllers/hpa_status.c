@@ -172,19 +172,10 @@ bool hpa_status_matters(const struct hpa_told *t, const struct decision *d)
 json_t *hpa_status_of(const struct object *hpa, json_t *was, int64_t named,
                       const struct decision *d)
 {
-    json_t *status = was, *list;
+    json_t *status = sound_status(was);
     char time[TIME_TEXT_MAX];
 
-    if (!json_is_object(status)) { /* anybody may write anything there */
-        json_decref(status);
-        status = json_object();
-    }
-    list = json_object_get(status, "conditions");
-    if (!json_is_array(list)) {
-        list = json_array();
-        json_object_set_new(status, "conditions", list);
-    }
-    set_conditions(list, d);
+    set_conditions(json_object_get(status, "conditions"), d);
     if (d->has_metrics)
         json_object_set_new(status, "currentMetrics", metrics_status(hpa, status, named, d));
     json_object_set_new(status, "observedGeneration",

@@ -292,10 +292,8 @@ static void reject_mode(struct pass *p, const struct object *o, const json_t *is
                         const char *mode)
 {
     const json_t *was = find_condition(isvc, "Ready");
-    json_t *conditions = json_at(isvc, "status.conditions")
-                             ? json_deep_copy(json_at(isvc, "status.conditions"))
-                             : json_array();
-    AUTO_JSON json_t *status = json_pack("{s:o}", "conditions", conditions);
+    AUTO_JSON json_t *had = sound_status(json_deep_copy(json_object_get(isvc, "status"))),
+                     *status = json_pack("{s:O}", "conditions", json_object_get(had, "conditions"));
     AUTO_FREE char *text = mem_printf("deploymentMode %s is not available here: set the annotation "
                                       "serving.kserve.io/deploymentMode to Standard",
                                       mode);
@@ -303,8 +301,8 @@ static void reject_mode(struct pass *p, const struct object *o, const json_t *is
     if (!was || strcmp(json_text(was, "reason", ""), "ServerlessModeRejected") != 0)
         event_emit(pass_cluster(p), COMPONENT, o, EVENT_WARNING, "ServerlessModeRejected", "%s",
                    text);
-    set_condition(conditions, "Ready", "False", "ServerlessModeRejected", text, pass_now_ms(p),
-                  "lastTransitionTime");
+    set_condition(json_object_get(status, "conditions"), "Ready", "False", "ServerlessModeRejected",
+                  text, pass_now_ms(p), "lastTransitionTime");
     write_status(p, o, status);
 }
 

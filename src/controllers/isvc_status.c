@@ -183,11 +183,8 @@ static void set_urls(json_t *status, const json_t *isvc, const json_t *config, b
 json_t *isvc_status(const json_t *isvc, const json_t *config, const struct isvc_observed *o,
                     int64_t now_ms)
 {
-    json_t *status =
-        json_at(isvc, "status") ? json_deep_copy(json_at(isvc, "status")) : json_object();
-    json_t *list = json_object_get(status, "conditions")
-                       ? json_incref(json_object_get(status, "conditions"))
-                       : json_array();
+    json_t *status = sound_status(json_deep_copy(json_object_get(isvc, "status"))),
+           *list = json_incref(json_object_get(status, "conditions"));
     bool was_ready = strcmp(json_text(find_condition(isvc, "Ready"), "status", ""), "True") == 0,
          ready;
     struct verdict predictor = predictor_verdict(o), ingress = {"True", "", ""},

@@ -166,17 +166,12 @@ static void judge(struct pass *p, const struct object *o, const json_t *spec, st
 static void write_verdict(struct pass *p, const struct object *o, const json_t *tree,
                           const struct verdict *v)
 {
-    AUTO_JSON json_t *status =
-        json_at(tree, "status") ? json_deep_copy(json_at(tree, "status")) : json_object();
+    AUTO_JSON json_t *status = sound_status(json_deep_copy(json_object_get(tree, "status")));
     const json_t *was = find_condition(tree, "Ready");
     bool told = was && strcmp(json_text(was, "reason", ""), v->reason ? v->reason : "") == 0 &&
                 strcmp(json_text(was, "message", ""), buf_cstr(&v->message)) == 0;
     json_t *conditions = json_object_get(status, "conditions");
 
-    if (!conditions) {
-        conditions = json_array();
-        json_object_set_new(status, "conditions", conditions);
-    }
     set_condition(conditions, "Ready", v->reason ? "False" : "True",
                   v->reason ? v->reason : "Reconciled", buf_cstr(&v->message), pass_now_ms(p),
                   "lastTransitionTime");

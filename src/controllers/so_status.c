@@ -26,17 +26,9 @@ const char *so_condition(const json_t *status, const char *type, const char *mem
 
 json_t *so_status_begin(struct scaler *s, const struct object *o)
 {
-    json_t *status = status_newest(&s->status, o), *list;
+    json_t *status = sound_status(status_newest(&s->status, o)),
+           *list = json_object_get(status, "conditions");
 
-    if (!json_is_object(status)) {
-        json_decref(status);
-        status = json_object();
-    }
-    list = json_object_get(status, "conditions");
-    if (!json_is_array(list)) {
-        list = json_array();
-        json_object_set_new(status, "conditions", list);
-    }
     for (size_t i = 0; i < ARRAY_LEN(initial); i++)
         if (!find_condition(list, initial[i]))
             set_condition(list, initial[i],

@@ -145,14 +145,19 @@ static void a_status_of_any_shape_is_made_good(void **state)
         "{\"status\":{\"conditions\":[1,null,{\"type\":3}],\"currentMetrics\":[[]]}}",
         "{\"status\":{\"conditions\":{},\"externalMetricNames\":{},\"triggersActivity\":1}}"};
     struct sim *s = started(SCALED, 0);
+    json_t *deployment;
 
     (void)state;
     until(s, 3, 20000);
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
         put(s, KIND_HPA, HPA, "status", odd[i]);
         put(s, KIND_SCALEDOBJECT, "web", "status", odd[i]);
+        put(s, KIND_DEPLOYMENT, "web", "status", odd[i]);
         sim_run_for(s, 20000);
         check_names(s, 1);
+        deployment = tree(s, KIND_DEPLOYMENT, "web");
+        assert_true(json_is_array(json_at(deployment, "status.conditions")));
+        json_decref(deployment);
     }
     sim_free(s);
 }
