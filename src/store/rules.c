@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kube/patch.h"
+#include "kube/schema.h"
 #include "kube/status.h"
 #include "store/store_int.h"
 
@@ -336,11 +337,39 @@ static int finish_update(struct deciding *d, const json_t *was)
     return publish(d, 200);
 }
 
+/* Types alone, as decoding has them. A status that is stored and does not have them would make
+ * every later write of the object invalid, one to its scale too. */
+static int check_status(struct deciding *d)
+{
+    json_t *status = json_object_get(d->tree, "status");
+    struct denial denial = {.http = 422, .reason = "Invalid"};
+    struct field_errors all = {0};
+    AUTO_JSON json_t *o = NULL;
+    int r = 0;
+
+    if (d->req->is_ours || !status)
+        return 0;
+    o = json_pack("{s:O}", "status", status);
+    schema_validate(d->req->kind, o, &all);
+    for (size_t i = 0; i < all.n; i++) /* the rest of the object is not there */
+        if (str_starts(str_of(all.items[i].field), STR("status")))
+            field_error(&denial.fields, all.items[i].reason, all.items[i].field, "%s",
+                        all.items[i].message);
+    if (denial.fields.n) {
+        r = -1;
+        refused(d, status_denial(&d->out->status, d->req->kind, str_of(d->entry->name), &denial),
+                ERR_INVALID);
+    }
+    field_errors_done(&all);
+    denial_done(&denial);
+    return r;
+}
+
 static int finish_status(struct deciding *d, const json_t *was)
 {
     json_t *next;
 
-    if (check_version(d) < 0)
+    if (check_version(d) < 0 || check_status(d) < 0)
         return -1;
     next = json_deep_copy(was);
     keep_from(next, d->tree, "status");
@@ -442,8 +471,8 @@ static int check_name(struct deciding *d)
     return 0;
 }
 
-/* A whole new status, which is most of what is written: no rule is about it, so the rest of the
- * object stays as it is, undecoded. */
+/* A whole new status, which is most of what is written: no rule is about the rest of the object,
+ * which stays as it is, undecoded. */
 static int replace_status(struct deciding *d)
 {
     const json_t *meta = json_object_get(d->req->tree, "metadata");
@@ -454,7 +483,7 @@ static int replace_status(struct deciding *d)
     d->tree = json_copy((json_t *)(uintptr_t)d->req->tree); /* the checks fill in what is missing */
     if (json_is_object(meta))
         json_object_set_new(d->tree, "metadata", json_copy((json_t *)(uintptr_t)meta));
-    if (check_shape(d) < 0 || check_name(d) < 0 || check_version(d) < 0)
+    if (check_shape(d) < 0 || check_name(d) < 0 || check_version(d) < 0 || check_status(d) < 0)
         return -1;
     json_write(&bytes, json_object_get(d->tree, "status"));
     if (object_has_status(d->entry->accepted, buf_str(&bytes),

@@ -509,7 +509,8 @@ static void cluster_write_op(struct cluster *c, const struct cluster_write *w,
                                 .tree = w->tree,
                                 .uid = w->uid,
                                 .grace_s = w->verb == CLUSTER_DELETE ? w->grace_s : -1,
-                                .propagation = w->propagation};
+                                .propagation = w->propagation,
+                                .is_ours = true};
 
     *call = (struct cluster_call){store_of(c), done, arg};
     store_submit(store_of(c), &req, cluster_answer, call);

@@ -51,6 +51,7 @@ struct store_request {
     const struct kind_alias *alias; /* the version a patch was written for; NULL: the stored one */
     bool dry_run;
     bool create_if_missing; /* patches: apply */
+    bool is_ours;           /* of a controller: its statuses have the shape of their kind */
     enum field_validation mode;
     struct str uid, rv;      /* preconditions of DELETE; empty: none */
     int64_t grace_s;         /* DELETE; -1: the object's own */

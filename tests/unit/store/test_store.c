@@ -246,6 +246,35 @@ static void a_status_has_the_preconditions_of_an_update(void **state)
     assert_true(store_revision(f->store) == before);
 }
 
+/* It would make every write to the object invalid. */
+static void a_status_has_the_types_of_its_kind(void **state)
+{
+    static const char *const odd[] = {
+        "{\"status\":\"text\"}", "{\"status\":{\"conditions\":\"text\"}}",
+        "{\"status\":{\"conditions\":[1]}}", "{\"status\":{\"currentReplicas\":\"1\"}}"};
+    struct fixture *f = *state;
+
+    create_hpa(f);
+    said_is(f, "201 ");
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        AUTO_JSON json_t *patch = NULL;
+
+        put_status(f, odd[i], (struct store_request){0});
+        said_is(f, "422 ");
+        json_parse(str_of(odd[i]), &patch, NULL);
+        store_submit(f->store,
+                     &(struct store_request){.verb = CLUSTER_MERGE_PATCH,
+                                             .kind = kind_of(KIND_HPA),
+                                             .ns = STR("default"),
+                                             .name = STR("a"),
+                                             .subresource = "status",
+                                             .tree = patch},
+                     on_done, f);
+        said_is(f, "422 ");
+    }
+    assert_int_equal(hpa(f)->status.n, 0);
+}
+
 static void the_same_status_is_no_new_version_in_whatever_order(void **state)
 {
     struct fixture *f = *state;
@@ -510,6 +539,7 @@ int main(void)
         T(a_dry_run_answers_and_stores_nothing),
         T(a_status_is_replaced_and_nothing_else),
         T(a_status_has_the_preconditions_of_an_update),
+        T(a_status_has_the_types_of_its_kind),
         T(the_same_status_is_no_new_version_in_whatever_order),
         T(a_delete_with_another_uid_is_a_conflict),
         T(a_finalizer_keeps_the_object_until_it_is_taken_away),
