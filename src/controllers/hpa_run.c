@@ -481,10 +481,12 @@ static void write_scale(void *arg)
                   on_scaled, l);
 }
 
-/* Fewer pods, but some: who goes is decided by what runs where now. */
+/* Fewer pods, but some: who goes is decided by what runs where now, but for a StatefulSet's, of
+ * which the last go. */
 static bool marks_victims(const struct hpa_look *l)
 {
-    return l->d.desired < l->d.current && l->d.desired > 0 && l->run->selector;
+    return l->d.desired < l->d.current && l->d.desired > 0 && l->run->selector &&
+           l->target_kind->id != KIND_STATEFULSET;
 }
 
 void hpa_look_finish(struct hpa_look *l)

@@ -728,7 +728,8 @@ def test_the_originals_timing_by_an_option(flyball_factory):
     wait_for("the HPA says that it is off", lambda: w.is_condition("web", "HPAActive", "True", "ScalingDisabled"))
     w.say(load=5)
     began = time.monotonic()
-    wait_for("one, by KEDA's loop", lambda: w.replicas("web") == 1)
+    wait_for("one, by KEDA's loop",
+             lambda: any(r == "KEDAScaleTargetActivated" and "from 0 to 1" in m for _, r, m in w.events("web")))
     wait_for("three, by the HPA's sync", lambda: w.replicas("web") == 3)
     assert time.monotonic() - began > 0.5
     w.say(load=0)
