@@ -59,7 +59,7 @@ void so_scaled(void *arg, const struct decision *d, const char *error)
     if (so)
         tell_scaled(s, so, d, error);
     if (!error && s->act == KEDA_ACTIVATE)
-        s->last_active_ms = d->at_ms / 1000 * 1000;
+        so_scaler_touch(s, d->at_ms);
     s->act = KEDA_STAY;
     if (error || !so)
         return;
@@ -133,11 +133,13 @@ static bool is_waiting(const struct scaler *s)
 /* Below one replica, and from idle, KEDA decides and not the HPA. */
 static void decide(struct scaler *s, struct hpa_look *l, struct so_look *x)
 {
+    int64_t was_active =
+        s->last_active_ms < 0 ? -1 : l->scene.now_ms - (so_mono_ms(s) - s->active_ms);
     struct keda_scene scene = {.spec = &s->spec,
                                .pauses = &s->pauses,
                                .now_ms = l->scene.now_ms,
                                .created_ms = s->seen->created_ms,
-                               .last_active_ms = s->last_active_ms,
+                               .last_active_ms = was_active,
                                .is_unreadable = l->scene.scale_error != NULL,
                                .current = l->scene.current,
                                .is_active = x->state.is_active,
@@ -149,7 +151,7 @@ static void decide(struct scaler *s, struct hpa_look *l, struct so_look *x)
     if (x->is_held && x->verdict.act == KEDA_DEACTIVATE)
         x->verdict.act = KEDA_STAY;
     if (x->verdict.touches && x->verdict.act != KEDA_ACTIVATE)
-        s->last_active_ms = l->scene.now_ms / 1000 * 1000;
+        so_scaler_touch(s, l->scene.now_ms);
 }
 
 static void apply(struct scaler *s, struct hpa_look *l, const struct so_look *x)

@@ -56,7 +56,8 @@ struct scaler {
     struct arena texts;      /* of it */
     struct formula *formula; /* NULL: no modifiers */
     json_t *health;          /* status.health, the newest; NULL: there is no fallback */
-    int64_t last_active_ms;  /* -1: never */
+    int64_t last_active_ms;  /* wall, as in the status; -1: never */
+    int64_t active_ms;       /* mono: of the same; a cooldown is a distance */
     bool in_fallback;        /* condition Fallback is True */
     /* The object as it was last seen (own reference), and what every look reads of it. */
     const struct object *seen;
@@ -98,6 +99,8 @@ bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so,
 void so_scaler_expand(struct scaler *s);
 /* Takes in what looks need of the object: pauses, target_kind, hpa_name. */
 void so_scaler_see(struct scaler *s, const struct object *o);
+/* It is active now, at now_ms of the wall clock. */
+void so_scaler_touch(struct scaler *s, int64_t now_ms);
 /* Begin and end of the loop, with their events. */
 void so_scaler_start(struct scaler *s, const struct object *o);
 void so_scaler_stop(struct scaler *s, const struct object *o);

@@ -294,6 +294,13 @@ void so_scaler_see(struct scaler *s, const struct object *o)
     object_unref(was);
 }
 
+/* In whole seconds, as objects carry them. */
+void so_scaler_touch(struct scaler *s, int64_t now)
+{
+    s->last_active_ms = now / 1000 * 1000;
+    s->active_ms = so_mono_ms(s) - (now - s->last_active_ms);
+}
+
 /* --- life --- */
 
 void so_scaler_free(struct scaler *s)
@@ -329,6 +336,7 @@ struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct obje
     struct scaler *s = table_get(&c->scalers, o->uid);
     const char *target = json_text(so, "spec.scaleTargetRef.name", "");
     struct loop *loop = so_cluster(c)->loop;
+    int64_t since;
 
     if (s && strcmp(s->target, target) != 0) {
         so_scaler_free(s);
@@ -349,6 +357,8 @@ struct scaler *so_scaler_of(struct scaledobject_controller *c, const struct obje
                     : NULL;
     if (!time_parse(str_of(json_text(so, "status.lastActiveTime", "")), &s->last_active_ms))
         s->last_active_ms = -1;
+    since = loop_wall_ms(loop) - s->last_active_ms;
+    s->active_ms = so_mono_ms(s) - (since > 0 ? since : 0);
     s->in_fallback = strcmp(json_text(find_condition(so, "Fallback"), "status", ""), "True") == 0;
     s->status.cluster = so_cluster(c);
     hpa_run_init(&s->run, so_cluster(c), c->d.book, "ScaledObject", str_of(s->ns), str_of(s->name));

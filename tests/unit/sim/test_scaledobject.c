@@ -124,6 +124,27 @@ static void the_cooldown_is_five_minutes(void **state)
     sim_free(s);
 }
 
+/* It is a distance: neither longer nor over at once when somebody sets the clock. */
+static void a_cooldown_takes_its_time_whatever_the_clock_does(void **state)
+{
+    static const int64_t jumps[] = {-3600000, 3600000};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(jumps); i++) {
+        struct sim *s = started(DEPLOYMENT("clients", "6") DEPLOYMENT("web", "0")
+                                    SCALED("  cooldownPeriod: 60\n" CLIENTS));
+        int64_t took;
+
+        until(s, "web", 3, 20000);
+        scale(s, "clients", 0);
+        sim_run_for(s, 5000);
+        sim_jump_wall(s, jumps[i]);
+        took = until(s, "web", 0, 70000) + 5000;
+        assert_true(took > 58000 && took < 63000);
+        sim_free(s);
+    }
+}
+
 static void the_initial_cooldown_counts_from_the_creation(void **state)
 {
     struct sim *s = started(DEPLOYMENT("web", "2") SCALED(
@@ -194,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cooldown_is_five_minutes),
+        cmocka_unit_test(a_cooldown_takes_its_time_whatever_the_clock_does),
         cmocka_unit_test(the_initial_cooldown_counts_from_the_creation),
         cmocka_unit_test(a_fallback_without_a_polling_interval_takes_over_after_half_a_minute),
         cmocka_unit_test(an_hour_of_failures_without_a_fallback_changes_nothing),
