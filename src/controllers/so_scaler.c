@@ -13,6 +13,7 @@
 #define TICK_MS 1000
 #define POLL_DEFAULT_MS 1000
 #define POLL_UPSTREAM_MS 30000
+#define MEETING_MS 10
 
 static bool is_upstream(const struct scaler *s)
 {
@@ -91,10 +92,21 @@ static void on_tick(void *arg)
     loop_timer_start(&s->tick, TICK_MS);
 }
 
+/* The two loops fall due together again and again, and nothing is looked at while the other's scale
+ * is not answered: right after it, not a period later. */
+static bool meets_a_write(struct scaler *s, struct loop_timer *t)
+{
+    if (s->run.writing)
+        loop_timer_start(t, MEETING_MS);
+    return s->run.writing != NULL;
+}
+
 static void on_poll(void *arg)
 {
     struct scaler *s = arg;
 
+    if (meets_a_write(s, &s->poll))
+        return;
     note_lateness(s, &s->poll);
     loop_timer_start(&s->poll, so_period_ms(s, POLL_UPSTREAM_MS));
     evaluate_now(s, SO_POLL);
@@ -104,6 +116,8 @@ static void on_sync(void *arg)
 {
     struct scaler *s = arg;
 
+    if (meets_a_write(s, &s->sync))
+        return;
     loop_timer_start(&s->sync, s->c->d.sync_period_ms);
     evaluate_now(s, SO_SYNC);
 }

@@ -24,6 +24,7 @@ struct key {
     char *failure; /* of the writes since the last pass began; NULL: none */
     bool is_dirty; /* woken while writes were open */
     bool in_pass, has_failed, wants_again;
+    bool is_ahead; /* an answer is newer than the cache */
 };
 
 struct reconciler {
@@ -139,10 +140,14 @@ static void settle(struct key *k)
         k->has_failed = false;
         k->is_dirty = false;
         back_off(k);
-    } else if (k->is_dirty || k->wants_again) {
+    } else if (k->is_dirty || (k->wants_again && !k->is_ahead)) {
         k->is_dirty = k->wants_again = false;
         enqueue(k);
+    } else if (k->wants_again) { /* the next pass would see the same, and ask for the same */
+        k->wants_again = false;
+        loop_timer_start(&k->timer, BACKOFF_MIN_MS);
     }
+    k->is_ahead = false;
 }
 
 static void run_one(struct key *k)
@@ -335,6 +340,17 @@ struct tracked {
     void *arg;
 };
 
+/* Somebody else's write is accepted but not stored yet: the answer is about that. */
+static bool is_ahead(struct cluster *c, const struct object *now, const struct err *err)
+{
+    const struct object *o;
+
+    if (err || !now)
+        return err && (err->code == ERR_NOT_FOUND || err->code == ERR_CONFLICT);
+    o = cluster_get(c, now->kind->id, now->ns, now->name);
+    return !o || o->rv < now->rv;
+}
+
 static void on_done(void *arg, const struct object *now, const struct err *err)
 {
     struct tracked *t = arg;
@@ -344,6 +360,7 @@ static void on_done(void *arg, const struct object *now, const struct err *err)
         t->done(t->arg, now, err);
     if (k->writes > 0)
         k->writes--;
+    k->is_ahead |= is_ahead(k->r->o.cluster, now, err);
     if (err && err->code == ERR_CONFLICT) {
         k->wants_again = true; /* the cache is newer by now */
     } else if (err && err->code != ERR_NOT_FOUND) {

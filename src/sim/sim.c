@@ -74,6 +74,7 @@ static int start(struct sim *s, struct err *err)
     int r;
 
     r = store_open(&(struct store_options){.loop = s->loop,
+                                           .commit_ms = s->o.commit_ms,
                                            .seed = s->o.seed + 1,
                                            .service_block = 0x7f800000},
                    &s->store, err);

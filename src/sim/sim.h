@@ -17,6 +17,7 @@ struct sim_options {
     int64_t wall_ms;        /* at the start; 0: 2026-01-01T00:00:00Z */
     int64_t interval_ms;    /* of scrape rounds; 0: as in `flyball up` */
     int64_t sync_period_ms; /* 0: a look with every round; else the originals' loops */
+    int64_t commit_ms;      /* what it takes to store something; 0: no time */
     int64_t start_ms[2];    /* how long a container takes to be there: from, to; 0: 50 to 400 */
     int64_t scrape_ms[2];   /* how long a page takes: from, to; 0: 1 to 20 */
     const char *step_times; /* of the model server (timing.h); NULL: its default profile */

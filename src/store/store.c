@@ -129,8 +129,17 @@ static void commit_queued(void *arg)
     s->flying = list;
     if (s->db)
         db_commit(s->db, list);
+    else if (s->o.commit_ms)
+        loop_timer_start(&s->commit, s->o.commit_ms);
     else
         store_committed(s, list, NULL);
+}
+
+static void on_commit(void *arg)
+{
+    struct store *s = arg;
+
+    store_committed(s, s->flying, NULL);
 }
 
 static void post_commit(struct store *s)
@@ -577,6 +586,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
     list_init(&s->replies);
     for (int i = 0; i < KIND_COUNT; i++)
         list_init(&s->subscribers[i]);
+    loop_timer_init(&s->commit, o->loop, on_commit, s);
     loop_timer_init(&s->sweep, o->loop, on_sweep, s);
     s->accepted_rv = s->committed_rv = 1000; /* 0 and small numbers have meanings of their own */
     if (o->dir) {
@@ -604,6 +614,10 @@ void store_drain(struct store *s)
             commit_queued(s);
         if (s->db)
             db_drain(s->db);
+        if (loop_timer_is_running(&s->commit)) {
+            loop_timer_stop(&s->commit);
+            on_commit(s);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ struct store;
 struct store_options {
     struct loop *loop;
     const char *dir;        /* NULL: memory only; else an existing directory, 0700 */
+    int64_t commit_ms;      /* in memory: what a commit takes, as one on disk would */
     uint64_t seed;          /* of uids and names; 0: from the kernel */
     uint32_t service_block; /* see struct cluster */
 };

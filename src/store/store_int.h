@@ -58,6 +58,7 @@ struct store {
     bool is_commit_posted, is_reply_posted, is_closing, is_dispatching;
     struct list subscribers[KIND_COUNT];
     struct history history;
+    struct loop_timer commit; /* in memory, with commit_ms */
     struct loop_timer sweep;
     struct db *db;
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../cmocka_all.h"
 
@@ -26,14 +27,19 @@
     "  triggers: [{type: cron, metadata: {timezone: Mars/Base, start: 0 8 * * *, end: 0 9 * * *, " \
     "desiredReplicas: '4'}}]\n"
 
-static struct sim *started(const char *yaml)
+static struct sim *started_as(const struct sim_options *o, const char *yaml)
 {
     struct err err = ERR_INIT;
-    struct sim *s = sim_new(&(struct sim_options){.seed = 5}, &err);
+    struct sim *s = sim_new(o, &err);
 
     if (!s || sim_apply(s, str_of(yaml), &err) < 0)
         fail_msg("%s", err.msg);
     return s;
+}
+
+static struct sim *started(const char *yaml)
+{
+    return started_as(&(struct sim_options){.seed = 5}, yaml);
 }
 
 static json_t *tree(struct sim *s, enum kind_id kind, const char *name)
@@ -145,6 +151,25 @@ static void a_cooldown_takes_its_time_whatever_the_clock_does(void **state)
     }
 }
 
+/* The HPA's loop writes 3 -> 1 and is not answered yet when KEDA's is due. */
+static void a_poll_that_meets_a_write_is_only_late(void **state)
+{
+    static const char yaml[] = DEPLOYMENT("clients", "6") DEPLOYMENT("web", "1")
+        SCALED("  pollingInterval: 2\n  cooldownPeriod: 1\n  advanced: "
+               "{horizontalPodAutoscalerConfig: {behavior: {scaleDown: "
+               "{stabilizationWindowSeconds: 0}}}}\n" CLIENTS);
+    struct sim *s =
+        started_as(&(struct sim_options){.seed = 5, .sync_period_ms = 2000, .commit_ms = 20}, yaml);
+
+    (void)state;
+    until(s, "web", 3, 20000);
+    sim_run_for(s, 20000 + 100);
+    scale(s, "clients", 0);
+    until(s, "web", 1, 2500);
+    assert_true(until(s, "web", 0, 5000) < 500);
+    sim_free(s);
+}
+
 static void the_initial_cooldown_counts_from_the_creation(void **state)
 {
     struct sim *s = started(DEPLOYMENT("web", "2") SCALED(
@@ -211,15 +236,50 @@ static void a_paused_object_stays_for_hours_and_goes_on(void **state)
     sim_free(s);
 }
 
+/* Somebody else's deletion of the HPA is being stored when the pause wants to delete it too. */
+static void what_waits_for_anothers_write_does_not_turn_in_circles(void **state)
+{
+    static const char yaml[] = DEPLOYMENT("clients", "6") DEPLOYMENT("web", "1") SCALED(CLIENTS);
+    struct sim *s = started_as(&(struct sim_options){.seed = 5, .commit_ms = 50}, yaml);
+    AUTO_JSON json_t *patch =
+        json_pack("{s:{s:{s:s}}}", "metadata", "annotations", "autoscaling.keda.sh/paused", "true");
+
+    (void)state;
+    until(s, "web", 3, 20000);
+    sim_run_for(s, 20000);
+    cluster_write(sim_cluster(s),
+                  &(struct cluster_write){.verb = CLUSTER_MERGE_PATCH,
+                                          .kind = KIND_SCALEDOBJECT,
+                                          .ns = STR("default"),
+                                          .name = STR("web"),
+                                          .tree = patch},
+                  NULL, NULL);
+    sim_run_for(s, 20);
+    cluster_write(sim_cluster(s),
+                  &(struct cluster_write){.verb = CLUSTER_DELETE,
+                                          .kind = KIND_HPA,
+                                          .ns = STR("default"),
+                                          .name = STR("keda-hpa-web"),
+                                          .grace_s = -1},
+                  NULL, NULL);
+    alarm(60); /* it would do so without an end where time stands still */
+    sim_run_for(s, 5000);
+    alarm(0);
+    assert_true(has_condition(s, "Paused", "True", "ScaledObjectPaused"));
+    sim_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cooldown_is_five_minutes),
         cmocka_unit_test(a_cooldown_takes_its_time_whatever_the_clock_does),
+        cmocka_unit_test(a_poll_that_meets_a_write_is_only_late),
         cmocka_unit_test(the_initial_cooldown_counts_from_the_creation),
         cmocka_unit_test(a_fallback_without_a_polling_interval_takes_over_after_half_a_minute),
         cmocka_unit_test(an_hour_of_failures_without_a_fallback_changes_nothing),
         cmocka_unit_test(a_paused_object_stays_for_hours_and_goes_on),
+        cmocka_unit_test(what_waits_for_anothers_write_does_not_turn_in_circles),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
