@@ -13,6 +13,7 @@
 #include "telemetry/own_service.h"
 
 #define WALL_2026 1767225600000
+#define SETTLE_MAX 20 /* an answer leads to the next write */
 
 void sim_say(struct sim *s, const char *fmt, ...)
 {
@@ -128,6 +129,10 @@ void sim_free(struct sim *s)
     if (!s)
         return;
     if (s->controllers) {
+        for (int i = 0; i < SETTLE_MAX; i++) { /* who waits for an answer has it before it goes */
+            store_drain(s->store);
+            loop_run_for(s->loop, 0);
+        }
         controllers_free(s->controllers);
         rounds_free(s->rounds);
         sim_traffic_stop(s);
