@@ -66,6 +66,13 @@ static void add(struct buf *b, const struct keda_condition *c)
                c->status ? c->message : "");
 }
 
+/* The triggers are those of the newest generation. If that could not be built the ones before go on
+ * working, and Ready is what the failure has made it. */
+static bool is_current(const struct scaler *s)
+{
+    return s->generation == s->seen->generation;
+}
+
 /* Everything that is worth a write at once, as one number. */
 static uint64_t digest(const struct scaler *s, const struct so_look *x,
                        const struct keda_condition *hpa)
@@ -78,7 +85,7 @@ static uint64_t digest(const struct scaler *s, const struct so_look *x,
     add(&b, &x->verdict.ready);
     add(&b, &x->verdict.active);
     add(&b, hpa);
-    buf_printf(&b, "%d;", x->fallback);
+    buf_printf(&b, "%d%d;", x->fallback, is_current(s));
     for (size_t i = 0; i < s->n; i++)
         buf_add_char(&b, x->triggers[i].is_active || x->triggers[i].in_fallback ? '1' : '0');
     json_object_foreach (s->health, metric, h) {
@@ -137,7 +144,8 @@ void so_status_tell(struct scaler *s, const struct object *o, struct hpa_look *l
     s->told = hash;
     s->status_ms = so_mono_ms(s);
     status = so_status_begin(s, o);
-    so_set_condition(status, "Ready", &x->verdict.ready);
+    if (is_current(s))
+        so_set_condition(status, "Ready", &x->verdict.ready);
     so_set_condition(status, "Active", &x->verdict.active);
     so_set_condition(status, "HPAActive", &hpa);
     if (x->fallback != KEDA_UNCHANGED)

@@ -585,6 +585,22 @@ def test_a_target_that_appears_later_is_scaled(w):
     wait_for("ready", lambda: w.is_condition(n, "Ready", "True", "ScaledObjectReady"))
 
 
+def test_a_change_that_cannot_be_built_is_told_until_it_can_and_what_was_before_goes_on(w):
+    n = w.name("typo")
+    w.say(**{n: 4})
+    w.create(workload(n), scaled(n, [trigger(n)], minReplicaCount=1))
+    wait_for("two", lambda: w.replicas(n) == 2)
+    w.patch(n, {"triggers": [{"type": "prometheus", "metadata": {"serverAddress": OWN, "threshold": "2"}}]})
+    wait_for("it says so", lambda: w.is_condition(n, "Ready", "False", "ScaledObjectCheckFailed"))
+    assert "query" in w.condition(n, "Ready")["message"]
+    w.say(**{n: 8})
+    wait_for("four, by the trigger before", lambda: w.replicas(n) == 4)
+    assert w.is_condition(n, "Ready", "False", "ScaledObjectCheckFailed")
+    w.patch(n, {"triggers": [trigger(n, threshold="4")]})
+    wait_for("two again", lambda: w.replicas(n) == 2)
+    wait_for("ready", lambda: w.is_condition(n, "Ready", "True", "ScaledObjectReady"))
+
+
 def test_cached_metrics_are_asked_once_per_polling_interval(w):
     n = w.name("cached")
     w.say(**{n: 4})
