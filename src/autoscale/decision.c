@@ -119,6 +119,8 @@ void decision_text(const struct decision *d, char *out, size_t cap)
     else if (strcmp(held, "ScaleUpStabilized") == 0)
         add_window(&b, d, "up");
     add_limit(&b, d);
+    if (d->other_reason && *d->other_reason)
+        buf_printf(&b, "; %s", d->other_reason);
     if (cap) {
         size_t n = b.n < cap - 1 ? b.n : cap - 1;
 

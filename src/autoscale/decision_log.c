@@ -32,7 +32,7 @@ struct logged_metric {
 
 struct logged {
     struct names *names;
-    const char *stabilize_reason, *limit_reason; /* of the program */
+    const char *stabilize_reason, *limit_reason, *other_reason; /* of the program */
     char *rescale_reason;
     int64_t at_ms, since_ms;
     uint32_t looks, bytes;
@@ -166,6 +166,7 @@ static struct logged *entry_new(const struct decision_log *l, const struct decis
                          .desired = cut(d->desired),
                          .stabilize_reason = d->stabilize_reason,
                          .limit_reason = d->limit_reason,
+                         .other_reason = d->other_reason,
                          .is_rescale = d->is_rescale,
                          .held = d->held,
                          .has_failed = d->has_failed,
@@ -190,7 +191,8 @@ static bool says_the_same(const struct logged *a, const struct logged *b)
         a->desired != b->desired || a->min != b->min || a->max != b->max ||
         a->proposal != b->proposal || a->stabilized != b->stabilized || a->held != b->held ||
         a->has_failed != b->has_failed || !same_text(a->stabilize_reason, b->stabilize_reason) ||
-        !same_text(a->limit_reason, b->limit_reason))
+        !same_text(a->limit_reason, b->limit_reason) ||
+        !same_text(a->other_reason, b->other_reason))
         return false;
     for (size_t i = 0; i < a->n; i++)
         if (a->m[i].state != b->m[i].state || a->m[i].proposal != b->m[i].proposal ||
@@ -282,6 +284,7 @@ bool decision_log_get(const struct decision_log *l, size_t i, struct decision *d
                            .desired = e->desired,
                            .stabilize_reason = e->stabilize_reason,
                            .limit_reason = e->limit_reason,
+                           .other_reason = e->other_reason,
                            .is_rescale = e->is_rescale,
                            .held = e->held,
                            .has_failed = e->has_failed,
@@ -389,6 +392,7 @@ void decision_json(const struct decision *d, const struct decision_span *span, s
     json_object_set_new(o, "rescale", json_boolean(d->is_rescale));
     json_object_set_new(o, "held", json_boolean(d->held));
     put_text(o, "reason", d->rescale_reason);
+    put_text(o, "other", d->other_reason);
     put_time(o, "next", d->next_ms);
     put_text(o, "text", text);
     json_write(out, o);

@@ -333,24 +333,22 @@ static void compute(struct pass_state *x)
     d->is_rescale = d->desired != d->current;
 }
 
-static void begin(struct pass_state *x)
+void hpa_pass_begin(const struct hpa_spec *spec, const struct hpa_scene *scene, struct decision *d)
 {
-    struct decision *d = x->d;
-
-    d->at_ms = x->scene->now_ms;
-    d->mono_ms = x->scene->mono_ms;
-    d->min = x->spec->min;
-    d->max = x->spec->max;
-    d->current = d->desired = d->stabilized = x->scene->current;
+    d->at_ms = scene->now_ms;
+    d->mono_ms = scene->mono_ms;
+    d->min = spec->min;
+    d->max = spec->max;
+    d->current = d->desired = d->stabilized = scene->current;
     d->proposal = -1;
-    d->stabilize_reason = d->limit_reason = d->rescale_reason = "";
-    d->n = x->spec->n;
+    d->stabilize_reason = d->limit_reason = d->rescale_reason = d->other_reason = "";
+    d->n = spec->n;
     d->metrics = arena_alloc(&d->arena, (d->n + 1) * sizeof(*d->metrics));
     for (size_t i = 0; i < d->n; i++)
-        show(&x->spec->metrics[i], &d->metrics[i]);
-    for (size_t i = 0; i < x->scene->n_pods; i++)
-        d->ready += x->scene->pods[i].phase == HPA_PHASE_RUNNING &&
-                    x->scene->pods[i].ready == HPA_READY_TRUE;
+        show(&spec->metrics[i], &d->metrics[i]);
+    for (size_t i = 0; i < scene->n_pods; i++)
+        d->ready +=
+            scene->pods[i].phase == HPA_PHASE_RUNNING && scene->pods[i].ready == HPA_READY_TRUE;
 }
 
 /* What was decided before a start may not be known, or not to its end: a size that nothing
@@ -384,7 +382,7 @@ void hpa_pass(const struct hpa_config *c, const struct hpa_spec *spec,
     bool mark = c->scale_to_zero && scene->was_scaled_to_zero;
 
     *d = (struct decision){.arena = {.first = 1024}}; /* the last one of every HPA is kept */
-    begin(&x);
+    hpa_pass_begin(spec, scene, d);
     if (scene->scale_error) {
         buf_printf(&text, "the HPA controller was unable to get the target's current scale: %s",
                    scene->scale_error);

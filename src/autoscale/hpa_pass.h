@@ -77,6 +77,9 @@ struct hpa_memory {
 };
 void hpa_memory_done(struct hpa_memory *m);
 
+/* A decision that says what was seen, and to stay: how each pass begins. ret: zeroed. */
+void hpa_pass_begin(const struct hpa_spec *spec, const struct hpa_scene *scene,
+                    struct decision *ret);
 void hpa_pass(const struct hpa_config *c, const struct hpa_spec *spec,
               const struct hpa_scene *scene, struct hpa_memory *memory, struct decision *ret);
 /* After the write that d->is_rescale asked for; error NULL: it succeeded. */

@@ -181,6 +181,9 @@ struct keda_verdict {
     char text[300]; /* of a message that is made here */
 };
 void keda_decide(const struct keda_scene *s, struct keda_verdict *ret);
+/* Why, as part of a sentence; "" for KEDA_STAY. is_forced: no trigger is active, but an annotation
+ * wants it so. */
+const char *keda_act_text(enum keda_act act, bool is_forced);
 /* The event that tells of it; NULL: none. */
 const char *keda_event_reason(enum keda_act act, bool has_failed);
 

@@ -111,6 +111,18 @@ void keda_decide(const struct keda_scene *s, struct keda_verdict *v)
     }
 }
 
+const char *keda_act_text(enum keda_act act, bool is_forced)
+{
+    static const char *const texts[] = {
+        [KEDA_STAY] = "",
+        [KEDA_ACTIVATE] = "KEDA: a trigger is active",
+        [KEDA_DEACTIVATE] = "KEDA: no trigger has been active for the cooldown period",
+        [KEDA_RAISE] = "KEDA: there are fewer than the minimum"};
+
+    return act == KEDA_ACTIVATE && is_forced ? "KEDA: activation is forced by annotation"
+                                             : texts[act];
+}
+
 const char *keda_event_reason(enum keda_act act, bool has_failed)
 {
     if (act == KEDA_ACTIVATE)

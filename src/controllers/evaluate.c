@@ -167,17 +167,7 @@ static void apply(struct scaler *s, struct hpa_look *l, const struct so_look *x)
     l->d.desired = v->to;
     l->d.is_rescale = v->to != l->d.current;
     l->d.limit_reason = l->d.stabilize_reason = "";
-}
-
-/* KEDA's loop alone: what the HPA would do waits for its own. */
-static void decide_nothing(struct hpa_look *l)
-{
-    l->d.at_ms = l->scene.now_ms;
-    l->d.current = l->d.desired = l->d.stabilized = l->scene.current;
-    l->d.min = l->spec.min;
-    l->d.max = l->spec.max;
-    l->d.proposal = -1;
-    l->d.stabilize_reason = l->d.limit_reason = l->d.rescale_reason = "";
+    l->d.other_reason = keda_act_text(v->act, s->pauses.forced && !x->state.is_active);
 }
 
 static void finish(struct scaler *s, struct hpa_look *l, enum so_what what)
@@ -205,8 +195,8 @@ static void look(struct scaler *s, struct hpa_look *l, const struct object *so, 
     so_fetch(s, l, &x);
     l->scene.settle_ms = what == SO_BOTH ? HPA_SETTLE_MS : 0;
     l->scene.may_look_again = what == SO_BOTH && l->ready > 1 && sees_rounds_only(s);
-    if (what == SO_POLL)
-        decide_nothing(l);
+    if (what == SO_POLL) /* what the HPA would do waits for its own loop */
+        hpa_look_observe(l);
     else
         hpa_look_decide(l);
     if (l->d.looks_again) {

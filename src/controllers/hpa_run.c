@@ -317,6 +317,12 @@ void hpa_look_decide(struct hpa_look *l)
     l->d.ready = l->ready;
 }
 
+void hpa_look_observe(struct hpa_look *l)
+{
+    hpa_pass_begin(&l->spec, &l->scene, &l->d);
+    l->d.ready = l->ready;
+}
+
 /* --- telling --- */
 
 static void look_end(struct hpa_look *l)

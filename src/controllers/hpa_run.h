@@ -85,6 +85,8 @@ struct hpa_look {
 /* NULL while a write of the run is unanswered. */
 struct hpa_look *hpa_look_begin(struct hpa_run *r, const struct object *hpa, int64_t now_ms);
 void hpa_look_decide(struct hpa_look *l);
+/* Only what is seen: whoever else may decide does it in l->d. */
+void hpa_look_observe(struct hpa_look *l);
 /* The pass wants to look again first (d.looks_again): ends the look, nothing is written. */
 void hpa_look_drop(struct hpa_look *l);
 /* Writes what l->d says and ends the look; the newest entry of run->log is then the decision. */

@@ -3,6 +3,7 @@
 triggers query), others are scaled; windows and periods are seconds. Conditions and events are compared as KEDA writes them."""
 import itertools
 import json
+import re
 import time
 import urllib.request
 
@@ -750,3 +751,5 @@ def test_the_originals_timing_by_an_option(flyball_factory):
     assert time.monotonic() - began > 0.5
     w.say(load=0)
     wait_for("zero, by KEDA's loop", lambda: w.replicas("web") == 0)
+    why = wait_for("why", lambda: [m for _, r, m in w.events("web") if r == "ScalingDecision" and "to 0 replicas" in m])
+    assert re.search(r"to 0 replicas: s0-prometheus \(sum\(load\)\) is 0; KEDA: no trigger has been active for the cooldown period", why[0]), why
