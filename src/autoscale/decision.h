@@ -64,7 +64,7 @@ struct decision {
     bool has_metrics;      /* metrics were looked at: status.currentMetrics is new */
     const char *stabilize_reason, *limit_reason; /* "" while that step was not reached */
     const char *rescale_reason;                  /* "All metrics below target"; "" without one */
-    const char *other_reason;    /* why another than the HPA decided (KEDA, around zero); "" */
+    const char *other_reason; /* why another than the HPA decided (KEDA, around zero); "" */
     struct decision_condition conditions[DECISION_CONDITIONS_MAX];
     size_t n_conditions;
     struct decision_event *events;
