@@ -331,14 +331,13 @@ static json_t *number(double v)
 
 static json_t *metric_json(const struct decision *d, const struct decision_metric *m)
 {
-    static const char *const types[] = {"Resource", "ContainerResource", "Pods", "Object",
-                                        "External"},
-                             *const states[] = {"value", "empty", "unknown"},
-                             *const targets[] = {"Utilization", "AverageValue", "Value"};
+    static const char *const states[] = {"value", "empty", "unknown"}, *const targets[] = {
+                                                                           "Utilization",
+                                                                           "AverageValue", "Value"};
     bool is_share = m->target_type == HPA_UTILIZATION,
          is_whole = m->type == HPA_OBJECT || m->type == HPA_EXTERNAL;
-    json_t *o = json_pack("{s:s,s:s,s:s}", "name", m->name, "type", types[m->type], "state",
-                          states[m->state]);
+    json_t *o = json_pack("{s:s,s:s,s:s}", "name", m->name, "type", hpa_metric_names[m->type].type,
+                          "state", states[m->state]);
 
     put_text(o, "query", m->query);
     if (m->state != METRIC_UNKNOWN) {

@@ -7,6 +7,13 @@
 #include "base/mem.h"
 #include "base/table.h"
 
+const struct hpa_metric_name hpa_metric_names[HPA_METRIC_TYPES] = {
+    [HPA_RESOURCE] = {"Resource", "resource"},
+    [HPA_CONTAINER_RESOURCE] = {"ContainerResource", "containerResource"},
+    [HPA_PODS] = {"Pods", "pods"},
+    [HPA_OBJECT] = {"Object", "object"},
+    [HPA_EXTERNAL] = {"External", "external"}};
+
 static bool within(double ratio, struct hpa_tolerance t)
 {
     return (1.0 - t.down) <= ratio && ratio <= (1.0 + t.up);

@@ -79,6 +79,11 @@ enum hpa_group hpa_pod_group(const struct hpa_pod *p, const struct hpa_sample *s
 /* --- one metric --- */
 
 enum hpa_metric_type { HPA_RESOURCE, HPA_CONTAINER_RESOURCE, HPA_PODS, HPA_OBJECT, HPA_EXTERNAL };
+#define HPA_METRIC_TYPES (HPA_EXTERNAL + 1)
+/* What the API calls them, and the member of an element of spec.metrics that each has. */
+extern const struct hpa_metric_name {
+    const char *type, *member;
+} hpa_metric_names[HPA_METRIC_TYPES];
 enum hpa_target_type { HPA_UTILIZATION, HPA_AVERAGE_VALUE, HPA_VALUE };
 
 struct hpa_metric {

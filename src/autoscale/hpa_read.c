@@ -10,17 +10,6 @@
 #include "base/mem.h"
 #include "codec/quantity.h"
 
-static const struct {
-    const char *type, *member;
-    enum hpa_metric_type id;
-} types[] = {
-    {"Resource", "resource", HPA_RESOURCE},
-    {"ContainerResource", "containerResource", HPA_CONTAINER_RESOURCE},
-    {"Pods", "pods", HPA_PODS},
-    {"Object", "object", HPA_OBJECT},
-    {"External", "external", HPA_EXTERNAL},
-};
-
 static int64_t milli_at(const json_t *o, const char *key)
 {
     const json_t *v = json_object_get(o, key);
@@ -117,12 +106,12 @@ static void read_metric(const json_t *json, struct arena *a, struct hpa_input *i
     bool is_resource;
 
     *in = (struct hpa_input){.json = json, .is_unknown_type = true};
-    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        if (strcmp(types[i].type, type) != 0)
+    for (size_t i = 0; i < HPA_METRIC_TYPES; i++) {
+        if (strcmp(hpa_metric_names[i].type, type) != 0)
             continue;
         in->is_unknown_type = false;
-        in->metric.type = types[i].id;
-        block = json_object_get(json, types[i].member);
+        in->metric.type = (enum hpa_metric_type)i;
+        block = json_object_get(json, hpa_metric_names[i].member);
     }
     if (in->is_unknown_type) {
         in->name = in->text = arena_strdup(a, str_of(type));

@@ -71,6 +71,16 @@ int json_parse(struct str text, json_t **ret, struct err *err)
     return 0;
 }
 
+json_t *json_reread(struct str text)
+{
+    struct err err = ERR_INIT;
+    json_t *v = NULL;
+
+    if (json_parse(text, &v, &err) < 0)
+        FB_ASSERT(!"what we wrote is not JSON");
+    return v;
+}
+
 /* The strict reader walks the text a second time only to find keys given twice: the tree cannot
  * show them any more. */
 struct dup_scan {

@@ -32,6 +32,9 @@ int json_parse(struct str text, json_t **ret, struct err *err);
  */
 int json_parse_strict(struct str text, json_t **ret, struct buf *dups, struct err *err);
 
+/* The tree of a text that json_write made: cannot fail. */
+json_t *json_reread(struct str text);
+
 /* Compact text as Go's encoding/json writes it: shortest digits that read back, 1e21 style
  * exponents, no escaping of '/', <, >, & (SetEscapeHTML(false)). Order: insertion. */
 void json_write(struct buf *out, const json_t *v);

@@ -82,14 +82,6 @@ static bool is_new(const char *was, const char *now)
     return strcmp(was ? was : "", now) != 0;
 }
 
-static void keep_text(char **kept, struct str now)
-{
-    if (str_is(now, *kept ? *kept : ""))
-        return;
-    free(*kept);
-    *kept = now.n ? str_dup(now) : NULL;
-}
-
 /* What goes wrong is told once, not with every round; trouble before the first decision (a pod that
  * is ready before its first scrape) is none. */
 static void warn_once(struct scaler *s, const struct object *so, const struct so_look *x)
@@ -101,11 +93,11 @@ static void warn_once(struct scaler *s, const struct object *so, const struct so
                    s->formula ? "KEDAMetricSourceFailed" : "KEDAScalerFailed",
                    "the count is held: %s", why);
     if (s->run.has_last || !sees_rounds_only(s))
-        keep_text(&s->unknown_why, str_of(why));
+        so_keep_text(&s->unknown_why, str_of(why));
     if (x->warnings.n && is_new(s->last_warning, buf_cstr(&x->warnings)))
         event_emit(so_cluster(s->c), SO_COMPONENT, so, EVENT_WARNING, "QuerySpansWorkloads", "%s",
                    buf_cstr(&x->warnings));
-    keep_text(&s->last_warning, buf_str(&x->warnings));
+    so_keep_text(&s->last_warning, buf_str(&x->warnings));
 }
 
 static void tell_fallback(struct scaler *s, const struct object *so, const struct so_look *x)

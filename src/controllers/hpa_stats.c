@@ -5,7 +5,6 @@
 
 static const char *const actions[] = {"scale_down", "scale_up", "none"};
 static const char *const errors[] = {"spec", "internal", "none"};
-static const char *const types[] = {"Resource", "ContainerResource", "Pods", "Object", "External"};
 
 /* Upper ends in seconds: 1 ms, doubling. */
 static double bucket_end(size_t i)
@@ -108,6 +107,6 @@ void hpa_stats_write(const struct hpa_stats *s, struct buf *out)
                     buf_printf(out,
                                PREFIX "metric_computation_total{action=\"%s\",error=\"%s\","
                                       "metric_type=\"%s\"} %llu\n",
-                               actions[a], errors[e], types[t],
+                               actions[a], errors[e], hpa_metric_names[t].type,
                                (unsigned long long)s->metrics[a][e][t]);
 }

@@ -7,7 +7,7 @@
 #include "autoscale/decision.h"
 #include "base/buf.h"
 
-enum { HPA_ACTIONS = 3, HPA_ERRORS = 3, HPA_BUCKETS = 15, HPA_METRIC_TYPES = 5 };
+enum { HPA_ACTIONS = 3, HPA_ERRORS = 3, HPA_BUCKETS = 15 };
 
 struct hpa_histogram {
     uint64_t buckets[HPA_BUCKETS]; /* each its own, not summed up */

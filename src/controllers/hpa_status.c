@@ -8,14 +8,6 @@
 #include "codec/quantity.h"
 #include "controllers/child.h"
 
-static const struct {
-    const char *type, *member;
-} types[] = {[HPA_RESOURCE] = {"Resource", "resource"},
-             [HPA_CONTAINER_RESOURCE] = {"ContainerResource", "containerResource"},
-             [HPA_PODS] = {"Pods", "pods"},
-             [HPA_OBJECT] = {"Object", "object"},
-             [HPA_EXTERNAL] = {"External", "external"}};
-
 enum { SCALED_TO_ZERO = 3 };
 static const char *const conditions[DECISION_CONDITIONS_MAX] = {
     "AbleToScale", "ScalingActive", "ScalingLimited", [SCALED_TO_ZERO] = "ScaledToZero"};
@@ -47,7 +39,7 @@ static json_t *current_of(const struct decision_metric *m, bool is_bytes)
 static json_t *identity(const json_t *list, size_t i, enum hpa_metric_type type)
 {
     static const char *const kept[] = {"name", "container", "metric", "describedObject"};
-    const json_t *block = json_object_get(json_array_get(list, i), types[type].member);
+    const json_t *block = json_object_get(json_array_get(list, i), hpa_metric_names[type].member);
     json_t *out;
 
     if (!block)
@@ -91,7 +83,8 @@ static json_t *metric_status(struct naming *n, size_t i, const struct decision_m
         return json_pack("{s:s}", "type", "");
     json_object_set_new(out, "current",
                         current_of(m, strcmp(json_text(out, "name", ""), "memory") == 0));
-    return json_pack("{s:s,s:o}", "type", types[m->type].type, types[m->type].member, out);
+    return json_pack("{s:s,s:o}", "type", hpa_metric_names[m->type].type,
+                     hpa_metric_names[m->type].member, out);
 }
 
 static json_t *metrics_status(const struct object *hpa, const json_t *was, int64_t named,

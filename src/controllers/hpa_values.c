@@ -98,9 +98,7 @@ static const char *lower(struct query *q, const char *text)
 
 static void read_named(struct query *q, struct hpa_look *l, struct hpa_input *in, struct tsdb *db)
 {
-    const json_t *block = json_object_get(in->json, in->metric.type == HPA_PODS     ? "pods"
-                                                    : in->metric.type == HPA_OBJECT ? "object"
-                                                                                    : "external"),
+    const json_t *block = json_object_get(in->json, hpa_metric_names[in->metric.type].member),
                  *selector = json_at(block, "metric.selector");
     struct adapter_query a = {
         .db = db, .ns = l->ns, .name = str_of(in->name), .now_ms = l->scene.now_ms};

@@ -33,10 +33,7 @@ void so_seen_metric(const struct so_trigger *t, struct decision_metric *ret)
 
 static void keep(struct so_seen *s, const struct decision_metric *m)
 {
-    if (!s->why || strcmp(s->why, m->why) != 0) {
-        free(s->why);
-        s->why = m->why[0] ? mem_strdup(m->why) : NULL;
-    }
+    so_keep_text(&s->why, str_of(m->why));
     s->is_asked = true;
     s->is_average = m->is_average;
     s->state = m->state;

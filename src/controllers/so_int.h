@@ -97,6 +97,8 @@ void so_scaler_free(struct scaler *s);
 bool so_scaler_build(struct scaler *s, const struct object *o, const json_t *so, struct err *err);
 /* Takes in the metrics that triggers have beside their first (external scalers). */
 void so_scaler_expand(struct scaler *s);
+/* *kept, for free(), becomes the text; NULL where there is none. */
+void so_keep_text(char **kept, struct str now);
 /* Takes in what looks need of the object: pauses, target_kind, hpa_name. */
 void so_scaler_see(struct scaler *s, const struct object *o);
 /* It is active now, at now_ms of the wall clock. */

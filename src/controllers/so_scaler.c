@@ -122,6 +122,14 @@ static void on_sync(void *arg)
     evaluate_now(s, SO_SYNC);
 }
 
+void so_keep_text(char **kept, struct str now)
+{
+    if (str_is(now, *kept ? *kept : ""))
+        return;
+    free(*kept);
+    *kept = now.n ? str_dup(now) : NULL;
+}
+
 /* --- triggers --- */
 
 static void drop_triggers(struct so_trigger *list, size_t n)

@@ -17,15 +17,6 @@ static void forget(struct status_writer *w)
     w->waits = false;
 }
 
-static json_t *tree_of(const char *text)
-{
-    json_t *tree = NULL;
-
-    if (json_parse(str_of(text), &tree, NULL) < 0)
-        FB_ASSERT(!"what we wrote is not JSON");
-    return tree;
-}
-
 void status_writer_done(struct status_writer *w)
 {
     if (w->call)
@@ -47,7 +38,7 @@ static void send(struct status_writer *w, const struct object *o, const json_t *
 
 static void send_newest(struct status_writer *w, const struct object *o)
 {
-    json_t *status = tree_of(w->newest);
+    json_t *status = json_reread(str_of(w->newest));
 
     send(w, o, status);
     json_decref(status);
@@ -85,7 +76,7 @@ bool status_is_ours(struct status_writer *w, const struct object *o)
 
 json_t *status_newest(struct status_writer *w, const struct object *o)
 {
-    return w->newest ? tree_of(w->newest) : object_status(stored(w, o));
+    return w->newest ? json_reread(str_of(w->newest)) : object_status(stored(w, o));
 }
 
 bool status_say(struct status_writer *w, const struct object *o, json_t *status)

@@ -188,11 +188,11 @@ int object_new(const struct kind *kind, const json_t *tree, struct object **ret,
 
 /* --- another status --- */
 
-/* The bytes from..to of o, but for the parts of `at` (ordered), which are replaced. */
 struct edit {
-    struct str was, now;
+    struct str was, now; /* was: a part of the object's bytes */
 };
 
+/* The bytes of o with the edits, which are in the order of the bytes. */
 static void splice(struct buf *b, const struct object *o, const struct edit *edits, size_t n,
                    struct spans *s)
 {
@@ -347,22 +347,12 @@ struct object *object_unref(const struct object *o)
 
 json_t *object_tree(const struct object *o)
 {
-    struct err err;
-    json_t *tree = NULL;
-
-    if (json_parse(o->json, &tree, &err) < 0)
-        FB_ASSERT(!"a stored object is not JSON");
-    return tree;
+    return json_reread(o->json);
 }
 
 json_t *object_status(const struct object *o)
 {
-    struct err err;
-    json_t *tree = NULL;
-
-    if (o->status.n && json_parse(o->status, &tree, &err) < 0)
-        FB_ASSERT(!"a stored status is not JSON");
-    return tree;
+    return o->status.n ? json_reread(o->status) : NULL;
 }
 
 static bool has_same_bytes(struct str a, struct str b)
